@@ -1,0 +1,32 @@
+//! `onemap`: the layers of a land-resources map, imported, served and analysed by one binary.
+//!
+//! ```text
+//!  foreign files        our files               answers                     wire
+//! ┌────────┐  ┌────────┐  ┌───────┐  ┌───────┐  ┌──────────────────┐  ┌──────────┐  ┌──────┐
+//! │ source │→ │ ingest │→ │ store │→ │ query │→ │ tile · render    │→ │ protocol │→ │ http │
+//! └────────┘  └────────┘  └───────┘  └───────┘  └──────────────────┘  └──────────┘  └──────┘
+//!    underneath: geom · crs · model · format
+//! ```
+//!
+//! Data goes one way. Two worlds meet only in [`store`]: [`ingest`] writes a generation, everything
+//! to the right reads a snapshot of one. A module imports only from strictly lower levels:
+//!
+//! | level | modules |
+//! |---|---|
+//! | 0 | `geom` |
+//! | 1 | `crs`, `topology`, `overlay` |
+//! | 2 | `model` |
+//! | 3 | `format` |
+//! | 4 | `source`, `store` |
+//! | 5 | `query`, `ingest`, `county` |
+//! | 6 | `tile`, `render`, `analysis` |
+//! | 7 | `protocol` |
+//! | 8 | `http` |
+//! | 9 | `config`, `cli` |
+//!
+//! Deliberately absent: nothing below `http` is async; nothing below level 9 reads configuration
+//! or environment; no standard's word stands below `protocol`; there are no plug-in traits.
+
+pub mod crs;
+pub mod geom;
+pub mod model;

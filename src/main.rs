@@ -1,0 +1,3 @@
+fn main() {
+    println!("onemap {}", env!("CARGO_PKG_VERSION"));
+}

@@ -1,0 +1,106 @@
+//! The manifest of a generation: what is in it, where it came from, what its files hash to.
+
+use serde::{Deserialize, Serialize};
+
+use super::{IssueLog, LayerKind, LayerName, Schema};
+use crate::crs::Crs;
+use crate::geom::{Bbox, GeometryType};
+
+/// Version of the generation layout this program writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Everything there is to know about one generation without opening its data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format_version: u32,
+    pub name: LayerName,
+    pub kind: LayerKind,
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<String>,
+    pub crs: Crs,
+    pub bbox_in_layer_crs: Bbox,
+    /// West, south, east, north in degrees (WGS 84 or CGCS2000, which agree for display).
+    pub bounds_lonlat: Bbox,
+    pub content: LayerGeometry,
+    pub source: SourceInfo,
+    pub counts: ImportCounts,
+    pub issues: IssueLog,
+    /// The files beside the manifest.
+    pub files: Vec<FileSum>,
+}
+
+/// Vector or raster content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "content", rename_all = "lowercase")]
+pub enum LayerGeometry {
+    Vector(VectorInfo),
+    Raster(RasterInfo),
+}
+
+/// What a vector layer holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VectorInfo {
+    /// The common type of all features; `None` when dimensions are mixed.
+    pub geometry_type: Option<GeometryType>,
+    pub has_z: bool,
+    pub schema: Schema,
+    /// The attribute whose value is the feature's identity; `None` for ids from content.
+    pub id_field: Option<String>,
+    pub features: u64,
+    pub vertices: u64,
+    /// Zoom at which a tile of average density holds some ten thousand vertices; from here on
+    /// tiles are complete.
+    pub natural_zoom: u8,
+}
+
+/// What an image layer holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RasterInfo {
+    pub width_px: u32,
+    pub height_px: u32,
+    pub bands: u32,
+    /// GDAL's name of the sample type: `Byte`, `UInt16`, `Float32`, …
+    pub sample_type: String,
+    pub nodata: Option<f64>,
+    /// Per band shown: the value range that is stretched to 0–255.
+    pub display_ranges: Vec<[f64; 2]>,
+    /// Bands shown as red, green, blue (1-based); one entry for grey.
+    pub display_bands: Vec<u32>,
+    pub minzoom: u8,
+    pub maxzoom: u8,
+}
+
+/// Where a generation came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// File name or connection without secrets; never a full path.
+    pub name: String,
+    /// The layer within the source.
+    pub layer: Option<String>,
+    /// GDAL's short driver name.
+    pub driver: String,
+    /// Text encoding the attributes were read in.
+    pub encoding: Option<String>,
+    /// XXH3-128 of the source file, hexadecimal, where it is one file.
+    pub checksum: Option<String>,
+    pub bytes: Option<u64>,
+}
+
+/// Where every feature of the source went: `read = stored + rejected`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ImportCounts {
+    pub read: u64,
+    pub stored: u64,
+    pub repaired: u64,
+    pub rejected: u64,
+}
+
+/// A file of the generation and its checksum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSum {
+    pub name: String,
+    pub bytes: u64,
+    /// XXH3-128, hexadecimal.
+    pub xxh3: String,
+}

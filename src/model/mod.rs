@@ -1,0 +1,18 @@
+//! The nouns of the house: features and their schema, layers and their kinds, rasters, tile grids.
+//!
+//! Plain data with the rules that make a value of it valid; no files, no queries.
+
+mod feature;
+mod grid;
+mod issue;
+mod layer;
+mod manifest;
+
+pub use feature::{Feature, Field, FieldType, Schema, Value};
+pub use grid::{GridError, TileCoord, TileGrid, TileMatrix, WEB_MERCATOR_HALF_M};
+pub use issue::{Issue, IssueCode, IssueLog, Severity};
+pub use layer::{LayerKind, LayerName, LayerNameError};
+pub use manifest::{
+    FORMAT_VERSION, FileSum, ImportCounts, LayerGeometry, Manifest, RasterInfo, SourceInfo,
+    VectorInfo,
+};
