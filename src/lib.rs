@@ -28,5 +28,7 @@
 //! or environment; no standard's word stands below `protocol`; there are no plug-in traits.
 
 pub mod crs;
+pub mod format;
 pub mod geom;
 pub mod model;
+pub mod store;

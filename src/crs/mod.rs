@@ -8,5 +8,7 @@
 //! only in `protocol`. The only module that names PROJ.
 
 mod system;
+mod warp;
 
 pub use system::{Crs, CrsError};
+pub use warp::Warp;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{IssueLog, LayerKind, LayerName, Schema};
+use super::{IssueCode, LayerKind, LayerName, Schema, Severity};
 use crate::crs::Crs;
 use crate::geom::{Bbox, GeometryType};
 
@@ -25,7 +25,8 @@ pub struct Manifest {
     pub content: LayerGeometry,
     pub source: SourceInfo,
     pub counts: ImportCounts,
-    pub issues: IssueLog,
+    /// How many findings of each kind; the findings themselves are in the file `issues.json`.
+    pub issues: Vec<IssueCount>,
     /// The files beside the manifest.
     pub files: Vec<FileSum>,
 }
@@ -85,6 +86,14 @@ pub struct SourceInfo {
     /// XXH3-128 of the source file, hexadecimal, where it is one file.
     pub checksum: Option<String>,
     pub bytes: Option<u64>,
+}
+
+/// A line of the import report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueCount {
+    pub code: IssueCode,
+    pub severity: Severity,
+    pub count: u64,
 }
 
 /// Where every feature of the source went: `read = stored + rejected`.

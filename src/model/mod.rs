@@ -10,9 +10,9 @@ mod manifest;
 
 pub use feature::{Feature, Field, FieldType, Schema, Value};
 pub use grid::{GridError, TileCoord, TileGrid, TileMatrix, WEB_MERCATOR_HALF_M};
-pub use issue::{Issue, IssueCode, IssueLog, Severity};
+pub use issue::{Issue, IssueCode, IssueGroup, IssueLog, Severity};
 pub use layer::{LayerKind, LayerName, LayerNameError};
 pub use manifest::{
-    FORMAT_VERSION, FileSum, ImportCounts, LayerGeometry, Manifest, RasterInfo, SourceInfo,
-    VectorInfo,
+    FORMAT_VERSION, FileSum, ImportCounts, IssueCount, LayerGeometry, Manifest, RasterInfo,
+    SourceInfo, VectorInfo,
 };

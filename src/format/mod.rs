@@ -1,0 +1,32 @@
+//! Bytes ⇄ model: one file or folder per format, readers and writers in pairs.
+//!
+//! Formats here are read from memory and written to memory or to a `Write`; which files exist and
+//! what they mean is `store`'s business, foreign files are `source`'s.
+
+pub mod feature_index;
+pub mod fgb;
+pub mod id_index;
+
+use std::path::PathBuf;
+
+/// Why bytes are not what their format promises.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    #[error("{path}: {found}, expected {expected}")]
+    Malformed {
+        path: PathBuf,
+        found: String,
+        expected: String,
+    },
+    #[error("{path}: feature at byte {offset}: {reason}")]
+    Feature {
+        path: PathBuf,
+        offset: u64,
+        reason: String,
+    },
+    #[error("{path}: {source}")]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,264 @@
+//! A workspace: a directory of immutable generations and a catalog that names the current ones.
+//!
+//! ```text
+//! workspace/
+//!   catalog.sqlite                      which generation each layer shows
+//!   layers/<name>/<generation>/         manifest.json, issues.json and the data files
+//!   layers/<name>/<draft>/ , .lock      a generation being written, locked by its writer
+//! ```
+//!
+//! A generation is written beside the old one, synced, renamed and then named in the catalog in
+//! one transaction. Whoever dies in between leaves a directory that nobody names; the next start
+//! removes it. Readers notice a new catalog by its file's time stamp and never see half a change.
+//!
+//! The store does not know how a generation is made (`ingest`) or asked (`query`).
+
+mod catalog;
+mod draft;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+
+use crate::crs::CrsError;
+use crate::format::FormatError;
+use crate::model::{LayerName, Manifest};
+use catalog::{Catalog, Stamp};
+pub use draft::Draft;
+pub use snapshot::{
+    FEATURES_FILE, IDS_FILE, IMAGE_FILE, INDEX_FILE, ImageData, LayerData, Snapshot, VectorData,
+    WarpPair,
+};
+
+/// What can go wrong with a workspace.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{path} is not a workspace: it has no catalog.sqlite (不是工作空间)")]
+    NotAWorkspace { path: PathBuf },
+    #[error("{path}: {source}")]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path}: the disk is full, nothing was changed (磁盘已满,数据未改动)")]
+    DiskFull { path: PathBuf },
+    #[error("{path}: {source}")]
+    Catalog {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+    #[error("{path}: {reason}")]
+    Manifest { path: PathBuf, reason: String },
+    #[error(
+        "{path}: written by format version {found}, this program reads {expected}; import the layer again"
+    )]
+    FormatVersion {
+        path: PathBuf,
+        found: u32,
+        expected: u32,
+    },
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Crs(#[from] CrsError),
+}
+
+impl StoreError {
+    /// Wraps an I/O error, telling a full disk from the rest.
+    pub fn io(path: &Path, source: std::io::Error) -> StoreError {
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                StoreError::DiskFull {
+                    path: path.to_path_buf(),
+                }
+            }
+            _ => StoreError::Io {
+                path: path.to_path_buf(),
+                source,
+            },
+        }
+    }
+}
+
+/// A workspace, open for reading and for publishing generations.
+pub struct Store {
+    root: PathBuf,
+    catalog: Mutex<Catalog>,
+    state: RwLock<Arc<State>>,
+}
+
+/// The catalog as last read.
+struct State {
+    stamp: Stamp,
+    layers: BTreeMap<LayerName, Arc<Entry>>,
+}
+
+struct Entry {
+    generation: String,
+    snapshot: OnceLock<Arc<Snapshot>>,
+}
+
+impl Store {
+    /// Opens a workspace, making the directory and the catalog when there are none, and clears
+    /// away what dead imports left.
+    pub fn open_or_create(root: &Path) -> Result<Store, StoreError> {
+        std::fs::create_dir_all(root.join("layers")).map_err(|e| StoreError::io(root, e))?;
+        Store::start(root)
+    }
+
+    /// Opens an existing workspace and clears away what dead imports left.
+    pub fn open(root: &Path) -> Result<Store, StoreError> {
+        if !root.join(catalog::FILE_NAME).is_file() {
+            return Err(StoreError::NotAWorkspace {
+                path: root.to_path_buf(),
+            });
+        }
+        Store::start(root)
+    }
+
+    fn start(root: &Path) -> Result<Store, StoreError> {
+        let mut catalog = Catalog::open(root)?;
+        catalog.sweep()?;
+        let state = State {
+            stamp: catalog.stamp()?,
+            layers: BTreeMap::new(),
+        };
+        let store = Store {
+            root: root.to_path_buf(),
+            catalog: Mutex::new(catalog),
+            state: RwLock::new(Arc::new(state)),
+        };
+        store.reload()?;
+        Ok(store)
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Names of all layers, sorted.
+    pub fn names(&self) -> Result<Vec<LayerName>, StoreError> {
+        Ok(self.state()?.layers.keys().cloned().collect())
+    }
+
+    /// A value that changes whenever any layer does.
+    pub fn version(&self) -> Result<u64, StoreError> {
+        Ok(self.state()?.stamp.number())
+    }
+
+    /// The current generation of a layer, or `None` when there is no such layer.
+    pub fn snapshot(&self, name: &str) -> Result<Option<Arc<Snapshot>>, StoreError> {
+        // A generation can be replaced and removed between reading the catalog and opening it;
+        // then the catalog names a newer one.
+        const ATTEMPTS: usize = 5;
+        let mut attempt = 0;
+        loop {
+            let state = self.state()?;
+            let Some((name, entry)) = LayerName::new(name)
+                .ok()
+                .and_then(|name| state.layers.get_key_value(&name))
+            else {
+                return Ok(None);
+            };
+            if let Some(snapshot) = entry.snapshot.get() {
+                return Ok(Some(snapshot.clone()));
+            }
+            let dir = generation_dir(&self.root, name, &entry.generation);
+            match Snapshot::open(&dir, &entry.generation) {
+                Ok(snapshot) => {
+                    let snapshot = entry.snapshot.get_or_init(|| Arc::new(snapshot));
+                    return Ok(Some(snapshot.clone()));
+                }
+                Err(error) => {
+                    attempt += 1;
+                    if attempt == ATTEMPTS || dir.exists() {
+                        return Err(error);
+                    }
+                    self.reload()?;
+                }
+            }
+        }
+    }
+
+    /// All current generations, by name.
+    pub fn snapshots(&self) -> Result<Vec<Arc<Snapshot>>, StoreError> {
+        let mut snapshots = Vec::new();
+        for name in self.names()? {
+            snapshots.extend(self.snapshot(name.as_str())?);
+        }
+        Ok(snapshots)
+    }
+
+    /// Starts a new generation of a layer.
+    pub fn begin(&self, name: &LayerName) -> Result<Draft, StoreError> {
+        Draft::begin(&self.root, name)
+    }
+
+    /// Makes a finished draft the layer's current generation and returns it.
+    pub fn publish(&self, draft: Draft, manifest: &Manifest) -> Result<Arc<Snapshot>, StoreError> {
+        let name = draft.name().clone();
+        draft.seal(manifest)?;
+        self.catalog
+            .lock()
+            .expect("no panic while the catalog is held")
+            .publish(draft, manifest)?;
+        self.reload()?;
+        self.snapshot(name.as_str())?
+            .ok_or_else(|| StoreError::Manifest {
+                path: self.root.clone(),
+                reason: format!("layer {name} vanished right after it was published"),
+            })
+    }
+
+    /// Removes a layer; `false` when there was none.
+    pub fn remove(&self, name: &LayerName) -> Result<bool, StoreError> {
+        let removed = self
+            .catalog
+            .lock()
+            .expect("no panic while the catalog is held")
+            .remove(name)?;
+        self.reload()?;
+        Ok(removed)
+    }
+
+    /// The catalog as it is now: re-read when its file has changed.
+    fn state(&self) -> Result<Arc<State>, StoreError> {
+        let state = self.state.read().expect("no panic while held").clone();
+        if Stamp::of(&self.root)? == state.stamp {
+            return Ok(state);
+        }
+        self.reload()
+    }
+
+    fn reload(&self) -> Result<Arc<State>, StoreError> {
+        let catalog = self.catalog.lock().expect("no panic while held");
+        // The stamp is taken first: a change while reading makes it old and causes another read.
+        let stamp = catalog.stamp()?;
+        let current = catalog.generations()?;
+        let mut slot = self.state.write().expect("no panic while held");
+        let layers = current
+            .into_iter()
+            .map(|(name, generation)| {
+                let entry = match slot.layers.get(&name) {
+                    Some(known) if known.generation == generation => known.clone(),
+                    _ => Arc::new(Entry {
+                        generation,
+                        snapshot: OnceLock::new(),
+                    }),
+                };
+                (name, entry)
+            })
+            .collect();
+        *slot = Arc::new(State { stamp, layers });
+        Ok(slot.clone())
+    }
+}
+
+fn layer_dir(root: &Path, name: &LayerName) -> PathBuf {
+    root.join("layers").join(name.as_str())
+}
+
+fn generation_dir(root: &Path, name: &LayerName, generation: &str) -> PathBuf {
+    layer_dir(root, name).join(generation)
+}
