@@ -31,4 +31,6 @@ pub mod crs;
 pub mod format;
 pub mod geom;
 pub mod model;
+pub mod query;
 pub mod store;
+pub mod tile;

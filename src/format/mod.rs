@@ -6,6 +6,7 @@
 pub mod feature_index;
 pub mod fgb;
 pub mod id_index;
+pub mod mvt;
 
 use std::path::PathBuf;
 

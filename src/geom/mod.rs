@@ -5,6 +5,7 @@
 
 mod bbox;
 mod geometry;
+pub mod grid;
 pub mod hilbert;
 pub mod label;
 
