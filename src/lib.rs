@@ -32,5 +32,7 @@ pub mod format;
 pub mod geom;
 pub mod model;
 pub mod query;
+pub mod render;
+pub mod source;
 pub mod store;
 pub mod tile;

@@ -3,6 +3,7 @@
 //! Formats here are read from memory and written to memory or to a `Write`; which files exist and
 //! what they mean is `store`'s business, foreign files are `source`'s.
 
+pub mod cog;
 pub mod feature_index;
 pub mod fgb;
 pub mod id_index;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{StoreError, draft};
 use crate::crs::Warp;
+use crate::format::cog::Cog;
 use crate::format::feature_index::FeatureIndex;
 use crate::format::fgb::FgbFile;
 use crate::format::id_index::IdIndex;
@@ -43,7 +44,7 @@ pub struct VectorData {
 
 /// A Cloud Optimised GeoTIFF.
 pub struct ImageData {
-    pub path: PathBuf,
+    pub image: Cog,
 }
 
 /// Transforms between a layer's plane and the plane of a grid.
@@ -75,7 +76,7 @@ impl Snapshot {
                 ids: IdIndex::open(&dir.join(IDS_FILE))?,
             }),
             LayerGeometry::Raster(_) => LayerData::Image(ImageData {
-                path: dir.join(IMAGE_FILE),
+                image: Cog::open(&dir.join(IMAGE_FILE))?,
             }),
         };
         Ok(Snapshot {

@@ -1,0 +1,3 @@
+//! What the user named, opened.
+
+pub mod raster;
