@@ -30,6 +30,7 @@
 pub mod crs;
 pub mod format;
 pub mod geom;
+pub mod ingest;
 pub mod model;
 pub mod query;
 pub mod render;

@@ -21,6 +21,8 @@ use crate::geom::Bbox;
 /// Why an image cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum RasterError {
+    #[error("{path}: no such file (文件不存在)")]
+    NotFound { path: PathBuf },
     #[error("{path}: not an image GDAL can read: {reason} (无法读取影像)")]
     Unreadable { path: PathBuf, reason: String },
     #[error(
@@ -62,6 +64,31 @@ pub enum RasterError {
     #[error("{path}: the image could not be copied: {reason} (影像转换失败)")]
     Copy { path: PathBuf, reason: String },
 }
+
+/// GDAL's drivers that read one local file (and its companions) and nothing the file points to.
+const DRIVERS: &[&str] = &[
+    "GTiff",
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+    "GIF",
+    "JP2OpenJPEG",
+    "HFA",
+    "ENVI",
+    "EHdr",
+    "AAIGrid",
+    "AIG",
+    "SRTMHGT",
+    "DTED",
+    "USGSDEM",
+    "ERS",
+    "PCIDSK",
+    "RST",
+    "SAGA",
+    "NITF",
+    "XYZ",
+];
 
 /// What the user says about an image that the file does not, or says wrongly.
 #[derive(Debug, Clone, Default)]
@@ -106,8 +133,14 @@ impl RasterSource {
             path: path.to_path_buf(),
             reason: message(&error),
         };
+        if !path.exists() {
+            return Err(RasterError::NotFound {
+                path: path.to_path_buf(),
+            });
+        }
         let open = DatasetOptions {
             open_flags: GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
+            allowed_drivers: Some(DRIVERS),
             ..DatasetOptions::default()
         };
         let file = Dataset::open_ex(path, open).map_err(unreadable)?;

@@ -1,0 +1,3 @@
+//! From foreign data to a published generation.
+
+pub mod raster;
