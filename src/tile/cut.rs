@@ -7,7 +7,7 @@ use crate::crs::Warp;
 use crate::format::feature_index::FeatureRecord;
 use crate::format::fgb::{FeatureView, GeometryView, RingView};
 use crate::format::mvt::{EXTENT, GeometryWriter, LayerWriter, TileGeometry};
-use crate::geom::grid::{GridPoint, clean, clip_line, clip_ring, doubled_area, is_valid};
+use crate::geom::grid::{GridPoint, ValidityCheck, clean, clip_line, clip_ring, doubled_area};
 use crate::geom::{Bbox, GeometryType};
 use crate::model::{GridError, TileCoord, TileGrid, VectorInfo};
 use crate::query::Budget;
@@ -107,6 +107,7 @@ pub struct Painter<'a> {
     scratch: Vec<[i64; 2]>,
     rings: Vec<Vec<GridPoint>>,
     spare: Vec<Vec<GridPoint>>,
+    validity: ValidityCheck,
 }
 
 /// Time spent per phase.
@@ -136,6 +137,7 @@ impl<'a> Painter<'a> {
             scratch: Vec::new(),
             rings: Vec::new(),
             spare: Vec::new(),
+            validity: ValidityCheck::default(),
         }
     }
 
@@ -345,14 +347,13 @@ impl<'a> Painter<'a> {
     }
 
     fn write_rings(&mut self) -> bool {
-        let rings: Vec<&[GridPoint]> = self.rings.iter().map(Vec::as_slice).collect();
-        if is_valid(&rings) {
-            for ring in rings {
+        if self.validity.is_valid(&self.rings) {
+            for ring in &self.rings {
                 self.geometry.ring(ring);
             }
             return true;
         }
-        let Ok(polygons) = clean(&rings) else {
+        let Ok(polygons) = clean(&self.rings) else {
             return false;
         };
         for ring in polygons.iter().flatten() {

@@ -22,7 +22,7 @@ pub struct CleanError;
 
 /// Returns polygons (shell first, open rings, shells counter-clockwise) that are valid and cover
 /// what the input winds around, up to half a grid unit.
-pub fn clean(rings: &[&[GridPoint]]) -> Result<Vec<Vec<Vec<GridPoint>>>, CleanError> {
+pub fn clean<R: AsRef<[GridPoint]>>(rings: &[R]) -> Result<Vec<Vec<Vec<GridPoint>>>, CleanError> {
     let edges = node(rings)?;
     let border = border_edges(&edges);
     let rings = walk(border);
@@ -46,10 +46,11 @@ fn tally(segments: impl Iterator<Item = Edge>) -> BTreeMap<Edge, i32> {
 
 /// Splits edges until they meet at ends only. Edges that cancel stay during noding, because
 /// others may be split at their ends.
-fn node(rings: &[&[GridPoint]]) -> Result<BTreeMap<Edge, i32>, CleanError> {
+fn node<R: AsRef<[GridPoint]>>(rings: &[R]) -> Result<BTreeMap<Edge, i32>, CleanError> {
     let segments = rings
         .iter()
-        .flat_map(|ring| (0..ring.len()).map(move |i| (ring[i], ring[(i + 1) % ring.len()])));
+        .map(AsRef::as_ref)
+        .flat_map(|ring: &[GridPoint]| (0..ring.len()).map(move |i| (ring[i], ring[(i + 1) % ring.len()])));
     let mut edges = tally(segments);
     for _ in 0..MAX_ROUNDS {
         let list: Vec<Edge> = edges.keys().copied().collect();
@@ -488,6 +489,43 @@ mod tests {
                 panic!("{ring:?} could not be noded");
             };
             assert_valid(&out);
+            // What the noded edges wind around once or more is what comes out.
+            let edges: Vec<(Edge, i32)> = node(&[&ring]).unwrap().into_iter().collect();
+            for _ in 0..16 {
+                let p = [random(15), random(15)];
+                let (x, y) = (i64::from(p[0]), i64::from(p[1]));
+                let on_edge = edges.iter().any(|&((a, b), _)| on_segment(a, b, [x, y]));
+                let expected = winding(&edges, [x, y]) > 0;
+                let found = out.iter().any(|polygon| {
+                    polygon
+                        .iter()
+                        .filter(|r| location(r, [x, y]) != Some(false))
+                        .count()
+                        % 2
+                        == 1
+                });
+                assert!(on_edge || found == expected, "{ring:?} {p:?}");
+            }
         }
+    }
+
+    /// Points and windings by the definition, in half units.
+    fn on_segment(a: GridPoint, b: GridPoint, p: [i64; 2]) -> bool {
+        location(&[a, b, a], p).is_none()
+    }
+
+    fn winding(edges: &[(Edge, i32)], p: [i64; 2]) -> i32 {
+        let mut winding = 0;
+        for &((a, b), count) in edges {
+            let double = |q: GridPoint| [i64::from(q[0]) * 2, i64::from(q[1]) * 2];
+            let (a, b) = (double(a), double(b));
+            let left = (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0]);
+            if a[1] <= p[1] && b[1] > p[1] && left > 0 {
+                winding += count;
+            } else if b[1] <= p[1] && a[1] > p[1] && left < 0 {
+                winding -= count;
+            }
+        }
+        winding
     }
 }

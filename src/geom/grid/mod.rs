@@ -10,7 +10,7 @@ mod validity;
 
 pub use clean::{CleanError, clean};
 pub use clip::{clip_line, clip_ring};
-pub use validity::is_valid;
+pub use validity::{ValidityCheck, is_valid};
 
 /// A point of the grid.
 pub type GridPoint = [i32; 2];

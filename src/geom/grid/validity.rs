@@ -7,151 +7,196 @@
 
 use super::{GridPoint, doubled_area, orientation};
 
-const GROUP: usize = 16;
+/// Edges per block: box tests run over a whole block at once.
+const LANES: usize = 8;
 
-/// True when the open rings form one valid polygon as far as crossings go: no two edges share a
-/// point except consecutive ones their common end, no edge folds back, and no ring is flat.
-///
-/// Rings that touch in a point are valid polygons by the standard, but are reported as not valid
-/// here: they are rare, and [`super::clean`] leaves them as they are.
+/// Working space of [`ValidityCheck::is_valid`], kept from polygon to polygon.
+#[derive(Default)]
+pub struct ValidityCheck {
+    blocks: Vec<Block>,
+    /// Block numbers and the left ends of their boxes, from left to right.
+    order: Vec<(i32, u32)>,
+    ring_ends: Vec<usize>,
+}
+
+/// Eight consecutive edges as columns; unused lanes have boxes that meet nothing.
+#[derive(Clone)]
+struct Block {
+    min_x: [i32; LANES],
+    max_x: [i32; LANES],
+    min_y: [i32; LANES],
+    max_y: [i32; LANES],
+    from: [GridPoint; LANES],
+    to: [GridPoint; LANES],
+    bounds: [i32; 4],
+}
+
+impl Block {
+    const EMPTY: Block = Block {
+        min_x: [i32::MAX; LANES],
+        max_x: [i32::MIN; LANES],
+        min_y: [i32::MAX; LANES],
+        max_y: [i32::MIN; LANES],
+        from: [[0; 2]; LANES],
+        to: [[0; 2]; LANES],
+        bounds: [i32::MAX, i32::MAX, i32::MIN, i32::MIN],
+    };
+
+    fn set(&mut self, lane: usize, from: GridPoint, to: GridPoint) {
+        let (min_x, max_x) = (from[0].min(to[0]), from[0].max(to[0]));
+        let (min_y, max_y) = (from[1].min(to[1]), from[1].max(to[1]));
+        self.from[lane] = from;
+        self.to[lane] = to;
+        (self.min_x[lane], self.max_x[lane]) = (min_x, max_x);
+        (self.min_y[lane], self.max_y[lane]) = (min_y, max_y);
+        self.bounds = [
+            self.bounds[0].min(min_x),
+            self.bounds[1].min(min_y),
+            self.bounds[2].max(max_x),
+            self.bounds[3].max(max_y),
+        ];
+    }
+
+    /// Lanes whose box meets the box of `lane` of another block.
+    #[inline]
+    fn meeting(&self, other: &Block, lane: usize) -> u8 {
+        let (min_x, max_x) = (other.min_x[lane], other.max_x[lane]);
+        let (min_y, max_y) = (other.min_y[lane], other.max_y[lane]);
+        let mut hits = [0u8; LANES];
+        for k in 0..LANES {
+            hits[k] = u8::from(
+                (min_x <= self.max_x[k])
+                    & (max_x >= self.min_x[k])
+                    & (min_y <= self.max_y[k])
+                    & (max_y >= self.min_y[k]),
+            );
+        }
+        let mut mask = 0;
+        for (k, hit) in hits.into_iter().enumerate() {
+            mask |= hit << k;
+        }
+        mask
+    }
+
+    fn meets(&self, other: &Block) -> bool {
+        let (a, b) = (&self.bounds, &other.bounds);
+        a[0] <= b[2] && a[2] >= b[0] && a[1] <= b[3] && a[3] >= b[1]
+    }
+}
+
+impl ValidityCheck {
+    /// True when the open rings form valid polygons as far as crossings go: no two edges share a
+    /// point except consecutive ones their common end, no edge folds back, and no ring is flat.
+    ///
+    /// Rings that touch in a point are valid polygons by the standard, but are reported as not
+    /// valid here: they are rare, and [`super::clean`] leaves them as they are.
+    pub fn is_valid<R: AsRef<[GridPoint]>>(&mut self, rings: &[R]) -> bool {
+        if !self.load(rings) {
+            return false;
+        }
+        // From left to right: a block is compared only with those that start before it ends.
+        self.order.clear();
+        self.order.extend(
+            self.blocks
+                .iter()
+                .zip(0..)
+                .map(|(block, i)| (block.bounds[0], i)),
+        );
+        self.order.sort_unstable();
+        for (at, &(_, g)) in self.order.iter().enumerate() {
+            let block = &self.blocks[g as usize];
+            for &(start, h) in &self.order[at..] {
+                if start > block.bounds[2] {
+                    break;
+                }
+                if block.meets(&self.blocks[h as usize])
+                    && !self.blocks_are_apart(g.min(h) as usize, g.max(h) as usize)
+                {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Fills the blocks; `false` at a flat ring or a fold.
+    fn load<R: AsRef<[GridPoint]>>(&mut self, rings: &[R]) -> bool {
+        self.blocks.clear();
+        self.ring_ends.clear();
+        let mut count = 0;
+        for ring in rings {
+            let ring = ring.as_ref();
+            if ring.len() < 3 || doubled_area(ring) == 0 {
+                return false;
+            }
+            let (mut before, mut from) = (ring[ring.len() - 2], ring[ring.len() - 1]);
+            for &to in ring {
+                if !does_not_fold(before, from, to) {
+                    return false;
+                }
+                let lane = count % LANES;
+                if lane == 0 {
+                    self.blocks.push(Block::EMPTY);
+                }
+                let block = self.blocks.len() - 1;
+                self.blocks[block].set(lane, from, to);
+                (before, from) = (from, to);
+                count += 1;
+            }
+            self.ring_ends.push(count);
+        }
+        true
+    }
+
+    fn blocks_are_apart(&self, g: usize, h: usize) -> bool {
+        let (first, second) = (&self.blocks[g], &self.blocks[h]);
+        for lane in 0..LANES {
+            let i = g * LANES + lane;
+            let mut mask = second.meeting(first, lane);
+            while mask != 0 {
+                let k = mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                let j = h * LANES + k;
+                if j > i && !self.edges_are_apart(i, j) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// For edges `i < j` whose boxes meet. Consecutive edges have been looked at while loading.
+    fn edges_are_apart(&self, i: usize, j: usize) -> bool {
+        let edge = |n: usize| {
+            let block = &self.blocks[n / LANES];
+            (block.from[n % LANES], block.to[n % LANES])
+        };
+        let ((a, b), (c, d)) = (edge(i), edge(j));
+        if b == c || d == a {
+            let ring = self.ring_ends.partition_point(|&end| end <= i);
+            let start = if ring == 0 {
+                0
+            } else {
+                self.ring_ends[ring - 1]
+            };
+            let end = self.ring_ends[ring];
+            if (j == i + 1 && j < end) || (i == start && j == end - 1) {
+                return true;
+            }
+        }
+        let (o1, o2) = (orientation(a, b, c), orientation(a, b, d));
+        if o1 * o2 > 0 {
+            return true;
+        }
+        let (o3, o4) = (orientation(c, d, a), orientation(c, d, b));
+        // Touching counts as meeting, and so does lying on one line with boxes that meet.
+        o3 * o4 > 0
+    }
+}
+
+/// [`ValidityCheck::is_valid`] for once.
 pub fn is_valid(rings: &[&[GridPoint]]) -> bool {
-    if rings
-        .iter()
-        .any(|ring| ring.len() < 3 || doubled_area(ring) == 0)
-    {
-        return false;
-    }
-    let count = rings.iter().map(|ring| ring.len()).sum();
-    let mut edges = Edges::with_capacity(count);
-    for ring in rings {
-        for i in 0..ring.len() {
-            edges.push(ring[i], ring[(i + 1) % ring.len()]);
-        }
-    }
-    let ring_ends: Vec<usize> = rings
-        .iter()
-        .scan(0, |end, ring| {
-            *end += ring.len();
-            Some(*end)
-        })
-        .collect();
-    let mut groups: Vec<(usize, [i32; 4])> = (0..count)
-        .step_by(GROUP)
-        .map(|start| {
-            (
-                start / GROUP,
-                edges.bounds(start..(start + GROUP).min(count)),
-            )
-        })
-        .collect();
-    // From left to right, so that a group is compared only with those that start before it ends.
-    groups.sort_unstable_by_key(|(_, bounds)| bounds[0]);
-    for (i, (g, group)) in groups.iter().enumerate() {
-        for (h, other) in &groups[i..] {
-            if other[0] > group[2] {
-                break;
-            }
-            let apart = !boxes_meet(group, other)
-                || groups_are_apart(&edges, &ring_ends, *g.min(h), *g.max(h));
-            if !apart {
-                return false;
-            }
-        }
-    }
-    true
-}
-
-/// Edges as columns, so that box tests of one against many run wide.
-struct Edges {
-    from: Vec<GridPoint>,
-    to: Vec<GridPoint>,
-    min_x: Vec<i32>,
-    max_x: Vec<i32>,
-    min_y: Vec<i32>,
-    max_y: Vec<i32>,
-}
-
-impl Edges {
-    fn with_capacity(count: usize) -> Edges {
-        Edges {
-            from: Vec::with_capacity(count),
-            to: Vec::with_capacity(count),
-            min_x: Vec::with_capacity(count),
-            max_x: Vec::with_capacity(count),
-            min_y: Vec::with_capacity(count),
-            max_y: Vec::with_capacity(count),
-        }
-    }
-
-    fn push(&mut self, from: GridPoint, to: GridPoint) {
-        self.from.push(from);
-        self.to.push(to);
-        self.min_x.push(from[0].min(to[0]));
-        self.max_x.push(from[0].max(to[0]));
-        self.min_y.push(from[1].min(to[1]));
-        self.max_y.push(from[1].max(to[1]));
-    }
-
-    fn bounds(&self, range: std::ops::Range<usize>) -> [i32; 4] {
-        let mut bounds = [i32::MAX, i32::MAX, i32::MIN, i32::MIN];
-        for i in range {
-            bounds[0] = bounds[0].min(self.min_x[i]);
-            bounds[1] = bounds[1].min(self.min_y[i]);
-            bounds[2] = bounds[2].max(self.max_x[i]);
-            bounds[3] = bounds[3].max(self.max_y[i]);
-        }
-        bounds
-    }
-
-    fn box_of(&self, i: usize) -> [i32; 4] {
-        [self.min_x[i], self.min_y[i], self.max_x[i], self.max_y[i]]
-    }
-}
-
-fn boxes_meet(a: &[i32; 4], b: &[i32; 4]) -> bool {
-    a[0] <= b[2] && a[2] >= b[0] && a[1] <= b[3] && a[3] >= b[1]
-}
-
-fn groups_are_apart(edges: &Edges, ring_ends: &[usize], g: usize, h: usize) -> bool {
-    let count = edges.from.len();
-    let first = g * GROUP..((g + 1) * GROUP).min(count);
-    let second = h * GROUP..((h + 1) * GROUP).min(count);
-    for i in first {
-        let start = second.start.max(i + 1);
-        let own = edges.box_of(i);
-        for j in start..second.end.max(start) {
-            let meets = (own[0] <= edges.max_x[j])
-                & (own[2] >= edges.min_x[j])
-                & (own[1] <= edges.max_y[j])
-                & (own[3] >= edges.min_y[j]);
-            if meets && !edges_are_apart(edges, ring_ends, i, j) {
-                return false;
-            }
-        }
-    }
-    true
-}
-
-/// For edges `i < j` whose boxes meet.
-fn edges_are_apart(edges: &Edges, ring_ends: &[usize], i: usize, j: usize) -> bool {
-    let (a, b, c, d) = (edges.from[i], edges.to[i], edges.from[j], edges.to[j]);
-    let ring = ring_ends.partition_point(|&end| end <= i);
-    let start = if ring == 0 { 0 } else { ring_ends[ring - 1] };
-    let last = ring_ends[ring] - 1;
-    if j == i + 1 && j <= last {
-        return does_not_fold(a, b, d);
-    }
-    if i == start && j == last {
-        return does_not_fold(c, d, b);
-    }
-    let (o1, o2) = (orientation(a, b, c), orientation(a, b, d));
-    let (o3, o4) = (orientation(c, d, a), orientation(c, d, b));
-    if o1 == 0 && o2 == 0 {
-        // On one line, and the boxes meet.
-        return false;
-    }
-    // Touching counts as meeting.
-    o1 * o2 > 0 || o3 * o4 > 0
+    ValidityCheck::default().is_valid(rings)
 }
 
 /// The path a → b → c does not go back on itself.
