@@ -1,14 +1,20 @@
 //! Coordinate reference systems and fast transforms between them.
 //!
 //! 1. [`Crs`]: what a layer declares, as a plain value.
-//! 2. [`Warp`]: a transform that is a pure function of the vertex and cheap enough for the tile
+//!    [`Crs::from_user`] and [`Crs::from_definition`] find its registry code.
+//! 2. [`GaussKruger`]: the zones of China's national grids, with and without zone prefix.
+//! 3. [`Warp`]: a transform that is a pure function of the vertex and cheap enough for the tile
 //!    path; exact PROJ results are behind it.
 //!
 //! Coordinates are always x east, y north (longitude first); the authority's axis order matters
 //! only in `protocol`. The only module that names PROJ.
 
+mod area;
+mod detect;
+mod gauss_kruger;
 mod system;
 mod warp;
 
+pub use gauss_kruger::{Datum, GaussKruger, ZoneWidth, coordinate_hint};
 pub use system::{Crs, CrsError};
 pub use warp::Warp;

@@ -36,6 +36,7 @@ pub enum IssueCode {
     SelfIntersection,
     HoleOutsideShell,
     NestedShells,
+    OverlappingParts,
     OutsideCrsArea,
     AxisOrderSuspect,
     CurveLinearised,
@@ -52,6 +53,8 @@ pub enum IssueCode {
     DuplicateId,
     IdMissing,
     SourceTruncated,
+    ValueNotFinite,
+    CrsWithoutCode,
 }
 
 /// One finding at one place.
