@@ -67,7 +67,7 @@ fn write(file: &Path, crs: &str, compression: &str) {
     recipe.write(file, |band, column, row| {
         let (x, y) = (column as f64, row as f64);
         let field = ((x / 97.0).sin() * (y / 61.0).cos() + (x / 9.0 + y / 13.0).sin() * 0.4) * 50.0;
-        let noise = (column * 7919 ^ row * 104_729 ^ band * 31) % 16;
+        let noise = ((column * 7919) ^ (row * 104_729) ^ (band * 31)) % 16;
         (110.0 + field + band as f64 * 12.0) as u8 + noise as u8
     });
 }

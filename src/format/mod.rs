@@ -7,6 +7,7 @@ pub mod cog;
 pub mod feature_index;
 pub mod fgb;
 pub mod id_index;
+pub mod jpeg;
 pub mod mvt;
 
 use std::path::PathBuf;

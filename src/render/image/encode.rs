@@ -1,11 +1,11 @@
 //! Pictures as PNG, JPEG or WebP.
 
-use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::{ImageTile, Pixel, RenderError};
+use crate::format::jpeg;
 
 /// The formats of image tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,30 +56,27 @@ pub fn encode(
 ) -> Result<ImageTile, RenderError> {
     let empty = canvas.iter().all(|pixel| pixel[3] == 0);
     let opaque = !empty && canvas.iter().all(|pixel| pixel[3] == 255);
-    let (pixels, color) = match format {
-        ImageFormat::Jpeg => (on_white(&canvas), ExtendedColorType::Rgb8),
-        ImageFormat::Png | ImageFormat::Webp if opaque => {
-            (on_white(&canvas), ExtendedColorType::Rgb8)
+    let [width_px, height_px] = size_px;
+    let written = match format {
+        ImageFormat::Jpeg => {
+            if !opaque {
+                lay_on_white(&mut canvas);
+            }
+            let side = |size: u32| u16::try_from(size).expect("a tile has at most 65 535 px");
+            let bytes = jpeg::encode(&canvas, side(width_px), side(height_px), JPEG_QUALITY);
+            return Ok(ImageTile { bytes, empty });
         }
         ImageFormat::Png | ImageFormat::Webp => {
-            unpremultiply(&mut canvas);
-            (canvas.into_flattened(), ExtendedColorType::Rgba8)
+            let (pixels, color) = if opaque {
+                (without_opacity(&canvas), ExtendedColorType::Rgb8)
+            } else {
+                unpremultiply(&mut canvas);
+                (canvas.into_flattened(), ExtendedColorType::Rgba8)
+            };
+            lossless(&pixels, size_px, color, format)
         }
     };
-    let [width_px, height_px] = size_px;
-    let mut bytes = Vec::with_capacity(pixels.len() / 4);
-    let written = match format {
-        ImageFormat::Png => {
-            PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
-                .write_image(&pixels, width_px, height_px, color)
-        }
-        ImageFormat::Jpeg => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
-            .write_image(&pixels, width_px, height_px, color),
-        ImageFormat::Webp => {
-            WebPEncoder::new_lossless(&mut bytes).write_image(&pixels, width_px, height_px, color)
-        }
-    };
-    written.map_err(|source| RenderError::Encode {
+    let bytes = written.map_err(|source| RenderError::Encode {
         width_px,
         height_px,
         source,
@@ -87,13 +84,40 @@ pub fn encode(
     Ok(ImageTile { bytes, empty })
 }
 
-/// Red, green, blue over white.
-fn on_white(canvas: &[Pixel]) -> Vec<u8> {
-    let mut rgb = Vec::with_capacity(canvas.len() * 3);
+fn lossless(
+    pixels: &[u8],
+    [width_px, height_px]: [u32; 2],
+    color: ExtendedColorType,
+    format: ImageFormat,
+) -> image::ImageResult<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(pixels.len() / 4);
+    match format {
+        ImageFormat::Webp => {
+            WebPEncoder::new_lossless(&mut bytes).write_image(pixels, width_px, height_px, color)?
+        }
+        ImageFormat::Png | ImageFormat::Jpeg => {
+            PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
+                .write_image(pixels, width_px, height_px, color)?;
+        }
+    }
+    Ok(bytes)
+}
+
+fn lay_on_white(canvas: &mut [Pixel]) {
     for [red, green, blue, opacity] in canvas {
-        let white = 255 - opacity;
-        // Premultiplied, so the sums cannot pass 255; rounding may come one short of it.
-        rgb.extend([red, green, blue].map(|channel| channel.saturating_add(white)));
+        let white = 255 - *opacity;
+        // Premultiplied, so the sums pass 255 by rounding at most.
+        for channel in [red, green, blue] {
+            *channel = channel.saturating_add(white);
+        }
+        *opacity = 255;
+    }
+}
+
+fn without_opacity(canvas: &[Pixel]) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity(canvas.len() * 3);
+    for [red, green, blue, _] in canvas {
+        rgb.extend([red, green, blue]);
     }
     rgb
 }
