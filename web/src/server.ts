@@ -1,0 +1,134 @@
+// What the server answers, and the requests for it. Every address is relative to the page.
+import type { LayerSpecification } from 'maplibre-gl';
+
+export type GroupId = 'basic' | 'imagery' | 'landuse' | 'mineral' | 'planning';
+export type LayerKind = 'landuse' | 'planning' | 'mineral' | 'admin' | 'imagery' | 'other';
+export type Bounds = [west: number, south: number, east: number, north: number];
+export type Properties = Record<string, unknown>;
+
+export interface Field {
+  name: string;
+  type: string;
+  width?: number | null;
+}
+
+export interface LayerInfo {
+  name: string;
+  title: string;
+  title_en?: string | null;
+  kind: LayerKind;
+  group: GroupId;
+  geometry: 'polygon' | 'line' | 'point' | 'mixed' | 'raster';
+  fields: Field[];
+  features: number;
+  bounds: Bounds | null;
+  minzoom: number;
+  maxzoom: number;
+  generation: string;
+  attribution?: string | null;
+  crs?: string | null;
+}
+
+export interface Group {
+  id: GroupId;
+  title: string;
+  title_en: string;
+}
+
+export interface Catalog {
+  workspace: string;
+  version: string;
+  groups: Group[];
+  layers: LayerInfo[];
+}
+
+export interface LegendEntry {
+  label: string;
+  label_en: string;
+  shape: 'fill' | 'line' | 'point';
+  color: string;
+  outline?: string;
+  pattern?: string;
+  dash?: number[];
+  /** The style layer whose features this entry explains. */
+  layer: string;
+  fields?: string[];
+  values?: string[];
+  otherwise?: boolean;
+}
+
+export interface LayerStyle {
+  layers: LayerSpecification[];
+  metadata?: { 'onemap:legend'?: LegendEntry[] };
+}
+
+export interface Match {
+  id: number;
+  properties: Properties;
+  bbox: Bounds | null;
+  point: [number, number] | null;
+}
+
+export interface SearchAnswer {
+  matches: Match[];
+  truncated: boolean;
+  scanned: number;
+}
+
+export interface Feature {
+  type: 'Feature';
+  id: number;
+  geometry: GeoJSON.Geometry | null;
+  properties: Properties;
+}
+
+/** Why an answer did not come. */
+export class RequestError extends Error {
+  constructor(
+    readonly reason: 'unreachable' | 'timeout' | 'status' | 'content',
+    readonly status: number | null,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const TIMEOUT_MS = 20_000;
+
+export const absolute = (path: string): string => new URL(path, document.baseURI).href;
+
+async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  let response: Response;
+  try {
+    response = await fetch(absolute(path), { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    if (timeout.aborted) throw new RequestError('timeout', null, `${path}: no answer in ${TIMEOUT_MS / 1000} s`);
+    throw new RequestError('unreachable', null, `${path}: ${String(error)}`);
+  }
+  if (!response.ok) {
+    const text = (await response.text().catch(() => '')).slice(0, 300);
+    throw new RequestError('status', response.status, `${path}: ${response.status} ${text}`);
+  }
+  try {
+    return (await response.json()) as T;
+  } catch (error) {
+    throw new RequestError('content', response.status, `${path}: ${String(error)}`);
+  }
+}
+
+const segment = encodeURIComponent;
+
+export const getCatalog = () => getJson<Catalog>('layers.json');
+export const getStyle = (layer: string) => getJson<LayerStyle>(`styles/${segment(layer)}.json`);
+export const getFeature = (layer: string, id: number, signal?: AbortSignal) =>
+  getJson<Feature>(`layers/${segment(layer)}/features/${id}`, signal);
+
+export function search(layer: string, text: string, field: string | null, limit: number, signal: AbortSignal) {
+  const query = new URLSearchParams({ q: text, limit: String(limit) });
+  if (field) query.set('field', field);
+  return getJson<SearchAnswer>(`layers/${segment(layer)}/search?${query}`, signal);
+}
+
+export const tileJsonUrl = (layer: string) => absolute(`tiles/${segment(layer)}.json`);
