@@ -11,6 +11,7 @@ use gdal::Dataset;
 use gdal::raster::{ColorEntry, ColorInterpretation, ColorTable, PaletteInterpretation};
 use image::{DynamicImage, RgbaImage};
 use images::{Recipe, mercator_grid, options};
+use onemap::crs::Crs;
 use onemap::format::cog::{Cog, Samples};
 use onemap::geom::Bbox;
 use onemap::ingest::raster::{ImageImportError, import_image};
@@ -475,21 +476,18 @@ fn an_image_without_a_place_is_refused_with_the_way_to_give_one() {
     let message = refusal(&RasterOptions::default());
     assert!(message.contains("--crs"), "{message}");
     let mut options = RasterOptions {
-        crs: Some("EPSG:4326".into()),
+        crs: Some(Crs::from_user("EPSG:4326").unwrap()),
         ..RasterOptions::default()
     };
     let message = refusal(&options);
     assert!(message.contains("--bounds"), "{message}");
     options.bounds = Some([-180.0, 90.0, 180.0, -90.0]);
     assert!(refusal(&options).contains("W < E"));
-    options.crs = Some("EPSG:123456".into());
-    assert!(refusal(&options).contains("EPSG:123456"));
     assert!(
         bench.store.names().unwrap().is_empty(),
         "nothing was published"
     );
 
-    options.crs = Some("EPSG:4326".into());
     options.bounds = Some([-180.0, -90.0, 180.0, 90.0]);
     let snapshot = bench.import(&file, &options).unwrap();
     assert_eq!(
@@ -525,10 +523,22 @@ fn a_place_outside_of_the_area_of_the_reference_system_is_refused() {
     );
     assert!(error.to_string().contains("EPSG:2056"), "{error}");
     let right = RasterOptions {
-        crs: Some("EPSG:4508".into()),
+        crs: Some(Crs::from_user("4508").unwrap()),
         ..RasterOptions::default()
     };
     assert!(bench.import(&file, &right).is_ok());
+
+    // The zone's number is missing from the eastings.
+    recipe.crs = Some("EPSG:4527");
+    let file = recipe.write(&bench.file("zone.tif"), ramp);
+    let error = bench
+        .import(&file, &RasterOptions::default())
+        .err()
+        .unwrap();
+    assert!(
+        matches!(error, ImageImportError::Disagrees { .. }),
+        "{error}"
+    );
 }
 
 #[test]

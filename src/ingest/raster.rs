@@ -44,6 +44,16 @@ pub enum ImageImportError {
         found: [f64; 4],
         expected: [f64; 4],
     },
+    #[error(
+        "{path}: the image is not in {crs}: {reason}{}; give the right system with --crs (坐标与坐标系不符)",
+        .instead.map(|code| format!(", perhaps it is in EPSG:{code}")).unwrap_or_default()
+    )]
+    Disagrees {
+        path: PathBuf,
+        crs: String,
+        reason: String,
+        instead: Option<u32>,
+    },
 }
 
 /// What the layer is to be, beyond the image itself.
@@ -79,6 +89,14 @@ pub fn import_image(
     source: &RasterSource,
 ) -> Result<Arc<Snapshot>, ImageImportError> {
     let bbox = source.bbox_in_layer_crs();
+    if let Some((reason, instead)) = source.crs.disagreement(&bbox) {
+        return Err(ImageImportError::Disagrees {
+            path: source.path().to_path_buf(),
+            crs: source.crs.label(),
+            reason,
+            instead,
+        });
+    }
     let bounds_lonlat = Warp::new(&source.crs, 4326, &bbox)?.bbox(&bbox);
     if !options.crs_is_given {
         check_area(source, &bounds_lonlat)?;

@@ -15,7 +15,7 @@ use gdal::raster::{ColorInterpretation, GdalDataType, ResampleAlg};
 use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags, Metadata};
 
-use crate::crs::Crs;
+use crate::crs::{Crs, CrsError};
 use crate::geom::Bbox;
 
 /// Why an image cannot be taken.
@@ -37,12 +37,8 @@ pub enum RasterError {
         "{path}: the image does not name its coordinate reference system; give it with --crs EPSG:N (影像没有坐标系)"
     )]
     NoCrs { path: PathBuf },
-    #[error("{path}: {definition:?} is not a usable coordinate reference system: {reason}")]
-    BadCrs {
-        path: PathBuf,
-        definition: String,
-        reason: String,
-    },
+    #[error("{path}: {source}; give the right system with --crs EPSG:N (请用 --crs 指定坐标系)")]
+    Crs { path: PathBuf, source: CrsError },
     #[error("{path}: the bounds {bounds:?} are not W,S,E,N with W < E and S < N")]
     BadBounds { path: PathBuf, bounds: [f64; 4] },
     #[error(
@@ -93,8 +89,8 @@ const DRIVERS: &[&str] = &[
 /// What the user says about an image that the file does not, or says wrongly.
 #[derive(Debug, Clone, Default)]
 pub struct RasterOptions {
-    /// Overrides the reference system of the file: `EPSG:4527`, or WKT.
-    pub crs: Option<String>,
+    /// Overrides the reference system of the file.
+    pub crs: Option<Crs>,
     /// Places the image: west, south, east, north in units of its reference system.
     pub bounds: Option<[f64; 4]>,
     /// Bands to show (from 1): one for grey, three for red, green and blue.
@@ -154,7 +150,7 @@ impl RasterSource {
         let driver = file.driver().short_name();
         let compression = file.metadata_item("COMPRESSION", "IMAGE_STRUCTURE");
         let lossy = driver == "JPEG" || compression.is_some_and(|name| name.contains("JPEG"));
-        let spatial_ref = spatial_ref(&file, path, options)?;
+        let crs = declared_crs(&file, path, options)?;
         let geo_transform = geo_transform(&file, path, options)?;
 
         // A virtual copy takes the overrides; the file itself stays as it is.
@@ -162,6 +158,8 @@ impl RasterSource {
         let mut dataset = file
             .create_copy(&vrt, "", &CslStringList::new())
             .map_err(unreadable)?;
+        let mut spatial_ref = SpatialRef::from_definition(&crs.definition).map_err(unreadable)?;
+        spatial_ref.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
         dataset.set_spatial_ref(&spatial_ref).map_err(unreadable)?;
         dataset
             .set_geo_transform(&geo_transform)
@@ -184,7 +182,7 @@ impl RasterSource {
             palette,
             display_bands,
             colors,
-            crs: describe_crs(&spatial_ref, path)?,
+            crs,
             geo_transform,
             lossy,
             dataset,
@@ -445,73 +443,16 @@ fn geo_transform(
     }
 }
 
-fn spatial_ref(
-    file: &Dataset,
-    path: &Path,
-    options: &RasterOptions,
-) -> Result<SpatialRef, RasterError> {
-    let mut found = match &options.crs {
-        Some(definition) => {
-            SpatialRef::from_definition(definition).map_err(|error| RasterError::BadCrs {
-                path: path.to_path_buf(),
-                definition: definition.clone(),
-                reason: message(&error),
-            })?
-        }
-        None => file.spatial_ref().map_err(|_| RasterError::NoCrs {
-            path: path.to_path_buf(),
-        })?,
-    };
-    if !found.is_geographic() && !found.is_projected() {
-        return Err(RasterError::BadCrs {
-            path: path.to_path_buf(),
-            definition: found.name().unwrap_or_default(),
-            reason: "it is neither geographic nor projected".into(),
-        });
+fn declared_crs(file: &Dataset, path: &Path, options: &RasterOptions) -> Result<Crs, RasterError> {
+    if let Some(crs) = &options.crs {
+        return Ok(crs.clone());
     }
-    found.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-    Ok(found)
-}
-
-fn describe_crs(spatial_ref: &SpatialRef, path: &Path) -> Result<Crs, RasterError> {
-    let mut identified = spatial_ref.clone();
-    let mut code = epsg_of(spatial_ref);
-    if code.is_none() && identified.auto_identify_epsg().is_ok() {
-        code = epsg_of(&identified);
-    }
-    let name = spatial_ref.name().unwrap_or_default();
-    let definition = match code {
-        Some(code) => format!("EPSG:{code}"),
-        None => spatial_ref.to_wkt().map_err(|error| RasterError::BadCrs {
-            path: path.to_path_buf(),
-            definition: name.clone(),
-            reason: message(&error),
-        })?,
-    };
-    let geographic = spatial_ref.is_geographic();
-    Ok(Crs {
-        epsg: code,
-        name,
-        definition,
-        geographic,
-        metres_per_unit: if geographic {
-            1.0
-        } else {
-            spatial_ref.linear_units()
-        },
-        area_of_use: spatial_ref.area_of_use().map(|area| {
-            [
-                area.west_lon_degree,
-                area.south_lat_degree,
-                area.east_lon_degree,
-                area.north_lat_degree,
-            ]
-        }),
+    let wkt = file.spatial_ref().and_then(|found| found.to_wkt());
+    let wkt = wkt.map_err(|_| RasterError::NoCrs {
+        path: path.to_path_buf(),
+    })?;
+    Crs::from_definition(&wkt).map_err(|source| RasterError::Crs {
+        path: path.to_path_buf(),
+        source,
     })
-}
-
-fn epsg_of(spatial_ref: &SpatialRef) -> Option<u32> {
-    let authority = spatial_ref.auth_name()?;
-    let code = spatial_ref.auth_code().ok()?;
-    (authority == "EPSG").then(|| u32::try_from(code).ok())?
 }

@@ -50,7 +50,9 @@ fn node<R: AsRef<[GridPoint]>>(rings: &[R]) -> Result<BTreeMap<Edge, i32>, Clean
     let segments = rings
         .iter()
         .map(AsRef::as_ref)
-        .flat_map(|ring: &[GridPoint]| (0..ring.len()).map(move |i| (ring[i], ring[(i + 1) % ring.len()])));
+        .flat_map(|ring: &[GridPoint]| {
+            (0..ring.len()).map(move |i| (ring[i], ring[(i + 1) % ring.len()]))
+        });
     let mut edges = tally(segments);
     for _ in 0..MAX_ROUNDS {
         let list: Vec<Edge> = edges.keys().copied().collect();
