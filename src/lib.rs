@@ -32,6 +32,7 @@ pub mod format;
 pub mod geom;
 pub mod ingest;
 pub mod model;
+pub mod protocol;
 pub mod query;
 pub mod render;
 pub mod source;

@@ -9,6 +9,7 @@ pub mod fgb;
 pub mod id_index;
 pub mod jpeg;
 pub mod mvt;
+pub mod tilematrixset;
 
 use std::path::PathBuf;
 

@@ -4,6 +4,7 @@
 
 mod feature;
 mod grid;
+pub mod grids;
 mod issue;
 mod layer;
 mod manifest;

@@ -1,0 +1,149 @@
+//! TileJSON 3.0 for one layer or several in one tile.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::encode;
+use crate::geom::Bbox;
+use crate::model::{FieldType, LayerGeometry, TileGrid};
+use crate::store::Snapshot;
+use crate::tile::LABEL_SUFFIX;
+
+/// Deepest zoom offered for features; clients overzoom from there (0.6 m per unit of the grid).
+const VECTOR_MAXZOOM: u8 = 16;
+/// Where a client that has no better idea starts to look.
+const START_ZOOM: u8 = 10;
+/// The grid whose tiles have the short addresses.
+pub const PLAIN_GRID: &str = "WebMercatorQuad";
+
+/// Lowest and highest zoom of a layer in a grid.
+pub fn zooms(snapshot: &Snapshot, grid: &TileGrid) -> (u8, u8) {
+    let (min, max) = match &snapshot.manifest.content {
+        LayerGeometry::Vector(_) => (0, VECTOR_MAXZOOM),
+        LayerGeometry::Raster(info) => (info.minzoom, info.maxzoom),
+    };
+    let lowest = grid.lowest_zoom();
+    (min.max(lowest), max.clamp(lowest, grid.highest_zoom()))
+}
+
+/// The document. `base` is the server's address as the client knows it, without a final slash.
+pub fn document(snapshots: &[Arc<Snapshot>], grid: &TileGrid, base: &str) -> Value {
+    let names: Vec<&str> = snapshots.iter().map(|s| s.name()).collect();
+    let titles: Vec<&str> = snapshots
+        .iter()
+        .map(|s| s.manifest.title.as_str())
+        .collect();
+    let raster = snapshots.iter().any(|s| s.image().is_some());
+    let extension = if raster { "png" } else { "mvt" };
+    let grid_part = if grid.id == PLAIN_GRID {
+        String::new()
+    } else {
+        format!("/{}", encode(&grid.id))
+    };
+    let list: Vec<String> = names.iter().map(|name| encode(name)).collect();
+    let url = format!(
+        "{base}/tiles/{}{grid_part}/{{z}}/{{x}}/{{y}}.{extension}?v={}",
+        list.join(","),
+        version(snapshots)
+    );
+    let bounds = bounds(snapshots);
+    let (minzoom, maxzoom) = snapshots
+        .iter()
+        .map(|s| zooms(s, grid))
+        .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        .unwrap_or((0, 0));
+    let [x, y] = bounds.center();
+    let mut out = Map::new();
+    out.insert("tilejson".into(), json!("3.0.0"));
+    out.insert("name".into(), json!(names.join(",")));
+    out.insert("description".into(), json!(titles.join(", ")));
+    out.insert("version".into(), json!("1.0.0"));
+    let attributions: Vec<&str> = snapshots
+        .iter()
+        .filter_map(|s| s.manifest.attribution.as_deref())
+        .collect();
+    if !attributions.is_empty() {
+        out.insert("attribution".into(), json!(attributions.join("; ")));
+    }
+    out.insert("tiles".into(), json!([url]));
+    out.insert("scheme".into(), json!("xyz"));
+    out.insert("minzoom".into(), json!(minzoom));
+    out.insert("maxzoom".into(), json!(maxzoom));
+    out.insert("bounds".into(), json!(bounds.to_array()));
+    out.insert(
+        "center".into(),
+        json!([x, y, minzoom.max(maxzoom.min(START_ZOOM))]),
+    );
+    if grid.id != PLAIN_GRID {
+        // TileJSON itself knows only Web Mercator; a client that asked for a grid reads this.
+        out.insert(
+            "grid".into(),
+            json!(format!("{base}/grids/{}.json", encode(&grid.id))),
+        );
+    }
+    if raster {
+        out.insert("tileSize".into(), json!(256));
+    }
+    // Required by the schema; images have none.
+    let layers: Vec<Value> = snapshots
+        .iter()
+        .flat_map(|s| vector_layers(s, minzoom, maxzoom))
+        .collect();
+    out.insert("vector_layers".into(), json!(layers));
+    Value::Object(out)
+}
+
+/// The box of all layers, within what Web Mercator can show; the world when they are empty.
+fn bounds(snapshots: &[Arc<Snapshot>]) -> Bbox {
+    /// Latitude of the edge of the Web Mercator square.
+    const EDGE: f64 = 85.051_129;
+    let all = snapshots
+        .iter()
+        .fold(Bbox::EMPTY, |all, s| all.union(&s.manifest.bounds_lonlat));
+    if all.is_empty() {
+        return Bbox::new(-180.0, -EDGE, 180.0, EDGE);
+    }
+    Bbox::new(
+        all.min_x.clamp(-180.0, 180.0),
+        all.min_y.clamp(-EDGE, EDGE),
+        all.max_x.clamp(-180.0, 180.0),
+        all.max_y.clamp(-EDGE, EDGE),
+    )
+}
+
+/// A text that changes when any of the layers does, or the program that makes the tiles.
+pub fn version(snapshots: &[Arc<Snapshot>]) -> String {
+    let generations: Vec<&str> = snapshots.iter().map(|s| s.generation.as_str()).collect();
+    format!("{}-{}", env!("CARGO_PKG_VERSION"), generations.join("."))
+}
+
+fn vector_layers(snapshot: &Snapshot, minzoom: u8, maxzoom: u8) -> Vec<Value> {
+    let Some((_, info)) = snapshot.vector() else {
+        return Vec::new();
+    };
+    let fields: Map<String, Value> = info
+        .schema
+        .fields
+        .iter()
+        .filter_map(|field| {
+            let word = match field.field_type {
+                FieldType::Integer | FieldType::Real => "Number",
+                FieldType::Boolean => "Boolean",
+                FieldType::String | FieldType::Date | FieldType::DateTime | FieldType::Json => {
+                    "String"
+                }
+                FieldType::Binary => return None,
+            };
+            Some((field.name.clone(), json!(word)))
+        })
+        .collect();
+    let layer =
+        |id: String| json!({ "id": id, "fields": fields, "minzoom": minzoom, "maxzoom": maxzoom });
+    let name = snapshot.name();
+    let mut layers = vec![layer(name.to_string())];
+    if info.geometry_type.is_none_or(|t| t.dimension() > 0) {
+        layers.push(layer(format!("{name}{LABEL_SUFFIX}")));
+    }
+    layers
+}
