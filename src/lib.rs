@@ -22,14 +22,18 @@
 //! | 6 | `tile`, `render`, `analysis` |
 //! | 7 | `protocol` |
 //! | 8 | `http` |
-//! | 9 | `config`, `cli` |
+//! | 9 | `config` |
+//! | 10 | `cli` |
 //!
 //! Deliberately absent: nothing below `http` is async; nothing below level 9 reads configuration
 //! or environment; no standard's word stands below `protocol`; there are no plug-in traits.
 
+pub mod cli;
+pub mod config;
 pub mod crs;
 pub mod format;
 pub mod geom;
+pub mod http;
 pub mod ingest;
 pub mod model;
 pub mod protocol;

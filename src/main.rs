@@ -1,5 +1,7 @@
-//! The entrance of the program.
+//! The program: everything is in the library.
 
-fn main() {
-    println!("onemap {}", env!("CARGO_PKG_VERSION"));
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    onemap::cli::run()
 }

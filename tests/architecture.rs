@@ -27,7 +27,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("protocol", 7),
     ("http", 8),
     ("config", 9),
-    ("cli", 9),
+    ("cli", 10),
     ("main", 9),
 ];
 const HTTP: u8 = 8;

@@ -2,7 +2,7 @@
 //!
 //! 1. [`address`] splits and decodes a path and a query string
 //! 2. [`request`] turns them into a [`Request`]; [`xyz`] reads the tile addresses of it
-//! 3. [`tilejson`], [`catalog`], [`feature`] turn answers into documents
+//! 3. [`tilejson`], [`catalog`], [`feature`], [`style`] turn answers into documents
 //! 4. [`Problem`] is every way to say no
 //!
 //! Nothing here knows sockets, headers or a web framework.
@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod feature;
 mod problem;
 pub mod request;
+pub mod style;
 pub mod tilejson;
 pub mod xyz;
 

@@ -34,6 +34,10 @@ pub enum Request {
     Style {
         layer: LayerName,
     },
+    /// A file of the styles' sprite.
+    Sprite {
+        file: String,
+    },
     Grids,
     Grid {
         id: String,
@@ -75,6 +79,9 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Request, Problem> {
         ["layers", layer, "search"] => search(layer, &query)?,
         ["styles", file] if file.ends_with(".json") => Request::Style {
             layer: xyz::layer_name(file.trim_end_matches(".json"))?,
+        },
+        ["sprites", file] => Request::Sprite {
+            file: (*file).to_string(),
         },
         ["grids"] => Request::Grids,
         ["grids", file] if file.ends_with(".json") => Request::Grid {

@@ -36,6 +36,14 @@ impl Budget {
         }
     }
 
+    /// The same request with less time: ends at `deadline` when that is before its own.
+    pub fn until(&self, deadline: Instant) -> Budget {
+        Budget {
+            deadline: Some(self.deadline.map_or(deadline, |own| own.min(deadline))),
+            cancelled: self.cancelled.clone(),
+        }
+    }
+
     /// A flag that stops the work when it is set.
     pub fn cancel_flag(&self) -> Arc<AtomicBool> {
         self.cancelled.clone()

@@ -4,6 +4,7 @@
 //! workspace/
 //!   catalog.sqlite                      which generation each layer shows
 //!   layers/<name>/<generation>/         manifest.json, issues.json and the data files
+//!   grids/*.json                        more tile grids (OGC TileMatrixSet)
 //!   layers/<name>/<draft>/ , .lock      a generation being written, locked by its writer
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 mod catalog;
 mod draft;
+mod grids;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -23,7 +25,8 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use crate::crs::CrsError;
 use crate::format::FormatError;
-use crate::model::{LayerName, Manifest};
+use crate::format::tilematrixset::TileMatrixSetError;
+use crate::model::{LayerName, Manifest, TileGrid};
 use catalog::{Catalog, Stamp};
 pub use draft::Draft;
 pub use snapshot::{
@@ -58,6 +61,13 @@ pub enum StoreError {
         found: u32,
         expected: u32,
     },
+    #[error("{path}: {source}")]
+    Grid {
+        path: PathBuf,
+        source: TileMatrixSetError,
+    },
+    #[error("{path}: there is a grid {id:?} already (格网标识重复)")]
+    GridTaken { path: PathBuf, id: String },
     #[error(transparent)]
     Format(#[from] FormatError),
     #[error(transparent)]
@@ -135,6 +145,11 @@ impl Store {
 
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The tile grids that are published: the built-in ones and the documents in `grids/`.
+    pub fn grids(&self) -> Result<Vec<TileGrid>, StoreError> {
+        grids::published(&self.root)
     }
 
     /// Names of all layers, sorted.

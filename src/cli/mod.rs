@@ -1,0 +1,150 @@
+//! The command line: one file per subcommand, and what they share.
+//!
+//! Exit codes: 0 done, 1 done with findings above a threshold, 2 failed.
+
+mod inspect;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::ConfigError;
+use crate::http::ServeError;
+use crate::store::StoreError;
+
+/// The layers of a land-resources map: imported, served and analysed by one program
+/// (国土资源一张图:导入、发布、分析)
+#[derive(Debug, Parser)]
+#[command(
+    name = "onemap",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+A workspace is a directory that holds everything. Import layers into it, then serve it:
+工作空间是一个目录;先导入图层,再发布:
+
+  onemap import map dltb=DLTB.shp --kind landuse
+  onemap serve map                        then open http://127.0.0.1:8080/
+
+Exit codes (退出码): 0 done (完成), 1 done with findings (完成但有问题), 2 failed (失败)."
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options of every command (通用选项)")]
+pub struct Globals {
+    /// Threads to work with; as many as there are cores when not given (线程数)
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Results and log as JSON, for programs (以 JSON 输出)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Only errors, no progress (只显示错误)
+    #[arg(long, global = true)]
+    pub quiet: bool,
+    /// What is logged: error, warn, info, debug, trace, or per module (日志级别)
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Inspect(inspect::InspectArgs),
+}
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// Done, and what was found is worth a look.
+    Findings,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("--log {given:?}: {reason}")]
+    LogLevel { given: String, reason: String },
+    #[error("there is no layer {name:?} in this workspace (没有这个图层)")]
+    NoSuchLayer { name: String },
+    #[error("cannot write the result: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// Reads the command line, does what it says, reports a failure.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.globals.json;
+    let result = match cli.command {
+        Command::Serve(args) => serve::run(args, cli.globals),
+        Command::Inspect(args) => {
+            start_log(&cli.globals).and_then(|()| inspect::run(args, &cli.globals))
+        }
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Findings) => ExitCode::from(1),
+        Err(failure) => {
+            if json {
+                eprintln!("{}", serde_json::json!({ "error": failure.to_string() }));
+            } else {
+                eprintln!("error (错误): {failure}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Starts the log on standard error, once per process.
+fn start_log(globals: &Globals) -> Result<(), Failure> {
+    let level = match (&globals.log, globals.quiet) {
+        (Some(level), _) => level.as_str(),
+        (None, true) => "error",
+        (None, false) => "info",
+    };
+    let filter = EnvFilter::builder()
+        .parse(level)
+        .map_err(|e| Failure::LogLevel {
+            given: level.to_string(),
+            reason: e.to_string(),
+        })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    if globals.json {
+        log.json().flatten_event(true).init();
+    } else {
+        log.with_ansi(false).init();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,365 @@
+//! Tiles: from the cache, or computed once however many ask.
+//!
+//! Two tables. [`Hot`] goes from an address as it stands in the request to the key of its tile,
+//! for as long as the workspace does not change: the path of a cached tile neither parses nor
+//! resolves anything. The cache itself goes from keys to bodies; a key names the generation of
+//! every layer, so nothing stale can be found under it, and is bounded in bytes.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::header::HeaderValue;
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+use tokio::time::{Instant, timeout_at};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::answer::{Body, Freshness, Reply, add_timings};
+use super::documents::Client;
+use super::encoding::Encoding;
+use super::metrics::add_one;
+use super::{App, refused};
+use crate::model::TileCoord;
+use crate::protocol::xyz::{TileFormat, TileRequest};
+use crate::protocol::{Problem, tilejson};
+use crate::query::Budget;
+use crate::render::image::{ImageRequest, image_tile};
+use crate::store::Snapshot;
+use crate::tile::{self, TileLayer, Timings, vector_tile};
+
+/// Addresses remembered; each costs some two hundred bytes.
+const HOT_ADDRESSES: usize = 1 << 16;
+/// What an entry weighs beside its bytes.
+const ENTRY_BYTES: u64 = 256;
+/// A tile one expects, to size the cache's table.
+const TYPICAL_BYTES: u64 = 8 << 10;
+pub const MVT: &str = "application/vnd.mapbox-vector-tile";
+
+/// What makes a tile the tile it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    /// Layers with their generations, then the fields.
+    what: Arc<str>,
+    grid: usize,
+    tile: TileCoord,
+    format: TileFormat,
+    encoding: Encoding,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Address {
+    target: Box<str>,
+    encoding: Encoding,
+}
+
+/// The borrowed form of [`Address`]; the order of the fields makes the same hash.
+#[derive(Hash)]
+struct AddressRef<'a> {
+    target: &'a str,
+    encoding: Encoding,
+}
+
+impl Equivalent<Address> for AddressRef<'_> {
+    fn equivalent(&self, address: &Address) -> bool {
+        self.encoding == address.encoding && *self.target == *address.target
+    }
+}
+
+/// What an address means while the workspace is at `version`.
+struct Hot {
+    version: u64,
+    key: Key,
+    freshness: Freshness,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Key, Arc<Body>> for ByBytes {
+    fn weight(&self, key: &Key, body: &Arc<Body>) -> u64 {
+        body.bytes.len() as u64 + key.what.len() as u64 + ENTRY_BYTES
+    }
+}
+
+pub struct TileCache {
+    hot: Cache<Address, Arc<Hot>>,
+    tiles: Cache<Key, Arc<Body>, ByBytes>,
+}
+
+impl TileCache {
+    pub fn new(capacity_bytes: u64) -> TileCache {
+        let typical = (capacity_bytes / TYPICAL_BYTES).max(16) as usize;
+        TileCache {
+            hot: Cache::new(HOT_ADDRESSES),
+            tiles: Cache::with_weighter(typical, capacity_bytes, ByBytes),
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.tiles.weight()
+    }
+
+    pub fn capacity_bytes(&self) -> u64 {
+        self.tiles.capacity()
+    }
+
+    pub fn entries(&self) -> u64 {
+        self.tiles.len() as u64
+    }
+}
+
+/// The answer to an address that is known and whose tile is in the cache.
+pub fn cached(
+    app: &App,
+    target: &str,
+    headers: &HeaderMap,
+    encoding: Encoding,
+    id: impl FnOnce() -> HeaderValue,
+) -> Option<Reply> {
+    let hot = app.tiles.hot.get(&AddressRef { target, encoding })?;
+    if hot.version != app.store.version().ok()? {
+        return None;
+    }
+    let body = app.tiles.tiles.get(&hot.key)?;
+    add_one(&app.metrics.cache_hits);
+    Some(body.reply(headers, hot.freshness, id()))
+}
+
+/// A tile as it was computed.
+struct Computed {
+    body: Body,
+    timings: Timings,
+    compress: Duration,
+}
+
+/// The answer to any request for a tile.
+pub async fn answer(
+    app: &Arc<App>,
+    request: TileRequest,
+    target: &str,
+    client: Client<'_>,
+) -> Result<Reply, Problem> {
+    let Client {
+        headers,
+        encoding,
+        deadline,
+        id,
+    } = client;
+    if request.skip_cache && !app.options.allow_cache_skip {
+        return Err(Problem::cache_skip_refused());
+    }
+    let grid = app.grid_index(request.address.grid.as_deref())?;
+    let address = &request.address;
+    let tile = app.grids[grid].tile(address.z, address.x, address.y)?;
+    // Before the snapshots: a change in between makes the address cold, never wrong.
+    let version = app.store.version()?;
+    let snapshots = app.snapshots(&request.layers)?;
+    check(&snapshots, &request)?;
+    let key = Key {
+        what: what(&snapshots, request.fields.as_deref()).into(),
+        grid,
+        tile,
+        format: request.format,
+        encoding: match request.format {
+            TileFormat::Mvt => encoding,
+            TileFormat::Image(_) => Encoding::Identity,
+        },
+    };
+    let freshness = match &request.version {
+        Some(version) if *version == tilejson::version(&snapshots) => Freshness::Immutable,
+        Some(_) | None => Freshness::Revalidate,
+    };
+    if request.skip_cache {
+        let computed = compute(app, snapshots, request, &key, deadline).await?;
+        let mut reply = computed.body.reply(headers, Freshness::Never, id);
+        let timings = &computed.timings;
+        let phases = [
+            ("index", timings.index),
+            ("decode", timings.decode),
+            ("clip", timings.clip),
+            ("encode", timings.encode),
+            ("compress", computed.compress),
+        ];
+        add_timings(&mut reply, &phases);
+        return Ok(reply);
+    }
+    let found = timeout_at(deadline, app.tiles.tiles.get_value_or_guard_async(&key)).await;
+    let body = match found.map_err(|_| Problem::timeout())? {
+        Ok(body) => {
+            add_one(&app.metrics.cache_hits);
+            body
+        }
+        Err(guard) => {
+            add_one(&app.metrics.cache_misses);
+            let body = match convert(app, &key, deadline).await? {
+                Some(body) => body,
+                None => compute(app, snapshots, request, &key, deadline).await?.body,
+            };
+            let body = Arc::new(body);
+            // Fails only when the entry was removed meanwhile, which nobody does.
+            let _ = guard.insert(body.clone());
+            body
+        }
+    };
+    let reply = body.reply(headers, freshness, id);
+    let address = Address {
+        target: target.into(),
+        encoding,
+    };
+    let hot = Hot {
+        version,
+        key,
+        freshness,
+    };
+    app.tiles.hot.insert(address, Arc::new(hot));
+    Ok(reply)
+}
+
+/// Refuses what the layers cannot give, before anything is computed.
+fn check(snapshots: &[Arc<Snapshot>], request: &TileRequest) -> Result<(), Problem> {
+    for snapshot in snapshots {
+        let (offered, wanted_vector) = (
+            snapshot.vector().is_some(),
+            request.format == TileFormat::Mvt,
+        );
+        if offered != wanted_vector {
+            let formats = if offered {
+                ".mvt"
+            } else {
+                ".png, .jpg and .webp"
+            };
+            let name = snapshot.name();
+            return Err(Problem::wrong_format(format!(
+                "layer {name:?} is offered as {formats}"
+            )));
+        }
+    }
+    for field in request.fields.iter().flatten() {
+        let has = |s: &Arc<Snapshot>| {
+            s.vector()
+                .is_some_and(|(_, info)| info.schema.index_of(field).is_some())
+        };
+        if !snapshots.iter().any(has) {
+            return Err(Problem::bad_parameter(format!(
+                "no layer of the tile has a field {field:?} (没有该字段)"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn what(snapshots: &[Arc<Snapshot>], fields: Option<&[String]>) -> String {
+    let mut what = String::new();
+    for snapshot in snapshots {
+        what.push_str(snapshot.name());
+        what.push('=');
+        what.push_str(&snapshot.generation);
+        what.push(',');
+    }
+    if let Some(fields) = fields {
+        what.push('|');
+        // A comma cannot be in a name here: the list was split at commas.
+        what.push_str(&fields.join(","));
+    }
+    what
+}
+
+/// The tile from the same one in another coding, when the cache has that.
+async fn convert(app: &Arc<App>, key: &Key, deadline: Instant) -> Result<Option<Body>, Problem> {
+    let other = Encoding::ALL
+        .into_iter()
+        .filter(|&encoding| encoding != key.encoding)
+        .find_map(|encoding| {
+            app.tiles.tiles.peek(&Key {
+                encoding,
+                ..key.clone()
+            })
+        });
+    let Some(other) = other else {
+        return Ok(None);
+    };
+    let wanted = key.encoding;
+    let job = move |_: &Budget| {
+        let plain = other.encoding.decompress(&other.bytes, other.plain_len)?;
+        let (used, bytes) = wanted.compress(plain);
+        let mut body = Body::new(
+            bytes.into(),
+            used,
+            other.plain_len,
+            other.hash,
+            other.media_type,
+        );
+        body.omitted = other.omitted;
+        Ok::<Body, super::encoding::BadBody>(body)
+    };
+    let converted = app.pool.run(deadline, job).await;
+    match converted.map_err(|r| refused(app, r))? {
+        Ok(body) => Ok(Some(body)),
+        Err(bad) => Err(Problem::internal(bad)),
+    }
+}
+
+async fn compute(
+    app: &Arc<App>,
+    snapshots: Vec<Arc<Snapshot>>,
+    request: TileRequest,
+    key: &Key,
+    deadline: Instant,
+) -> Result<Computed, Problem> {
+    let key = key.clone();
+    let job_app = app.clone();
+    let job = move |budget: &Budget| compute_now(&job_app, &snapshots, &request, &key, budget);
+    let computed = app.pool.run(deadline, job).await;
+    computed.map_err(|r| refused(app, r))?
+}
+
+/// On the pool.
+fn compute_now(
+    app: &App,
+    snapshots: &[Arc<Snapshot>],
+    request: &TileRequest,
+    key: &Key,
+    budget: &Budget,
+) -> Result<Computed, Problem> {
+    let grid = &app.grids[key.grid];
+    let (bytes, media_type, omitted, timings) = match key.format {
+        TileFormat::Mvt => {
+            let layers: Vec<TileLayer> = snapshots
+                .iter()
+                .map(|snapshot| TileLayer {
+                    snapshot: snapshot.clone(),
+                    fields: request.fields.clone(),
+                })
+                .collect();
+            let tile = vector_tile(&layers, grid, key.tile, &tile::Options::default(), budget)?;
+            (tile.bytes, MVT, tile.omitted, tile.timings)
+        }
+        TileFormat::Image(format) => {
+            let picture = ImageRequest {
+                grid,
+                tile: key.tile,
+                scale: 1,
+                format,
+            };
+            let image = image_tile(&snapshots[0], &picture, budget)?;
+            (image.bytes, format.media_type(), 0, Timings::default())
+        }
+    };
+    let started = std::time::Instant::now();
+    let (hash, plain_len) = (xxh3_128(&bytes), bytes.len());
+    let (used, bytes) = key.encoding.compress(bytes);
+    let compress = started.elapsed();
+    let names: Vec<&str> = snapshots.iter().map(|s| s.name()).collect();
+    app.metrics
+        .tile(&names.join(","), omitted, &timings, compress);
+    let mut body = Body::new(Bytes::from(bytes), used, plain_len, hash, media_type);
+    body.omitted = omitted;
+    Ok(Computed {
+        body,
+        timings,
+        compress,
+    })
+}
