@@ -45,6 +45,7 @@ wanted_packages() {
     case "$1" in
         build) ;;
         demo)
+            echo gdal-bin
             command -v python3 >/dev/null || echo python3
             python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
             ;;
