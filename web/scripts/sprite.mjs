@@ -1,7 +1,7 @@
 // Small drawings for the sprite: hatches that repeat without a seam, and a PNG writer for them.
 import { deflateSync } from 'node:zlib';
 
-/** A square of diagonal lines as RGBA, `size` device pixels wide, one and a half logical pixels thick. */
+/** A square of diagonal lines as RGBA, `size` device pixels wide, a little under one logical pixel thick. */
 export function hatch(size, ratio, { colour, slope }) {
   const rgba = new Uint8Array(size * size * 4);
   const period = size / 2;
@@ -10,7 +10,7 @@ export function hatch(size, ratio, { colour, slope }) {
       const along = (((x + slope * y) % period) + period) % period;
       // Distance to the nearest line across its direction, so that the edge fades over one pixel.
       const distance = Math.min(along, period - along) / Math.SQRT2;
-      const cover = Math.max(0, Math.min(1, 0.55 * ratio + 0.5 - distance));
+      const cover = Math.max(0, Math.min(1, 0.38 * ratio + 0.5 - distance));
       rgba.set([...colour, Math.round(cover * 255)], (y * size + x) * 4);
     }
   }

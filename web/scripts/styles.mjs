@@ -206,7 +206,7 @@ function planning() {
         ...(kind.pattern
           ? [layer(`${kind.suffix}-hatch`, 'fill', {
               filter: only(kind.suffix), minzoom: 10,
-              paint: { 'fill-pattern': kind.pattern, 'fill-opacity': 0.75 },
+              paint: { 'fill-pattern': kind.pattern, 'fill-opacity': zoomed(10, 0.35, 13, 0.75) },
             })]
           : []),
         layer(`${kind.suffix}-outline`, 'line', {
@@ -276,7 +276,7 @@ function mineral() {
         layer(kind.suffix, 'fill', { filter: only(kind.suffix), paint: { 'fill-color': kind.tint, 'fill-opacity': 0.18 } }),
         ...(kind.pattern
           ? [layer(`${kind.suffix}-hatch`, 'fill', {
-              filter: only(kind.suffix), minzoom: 9, paint: { 'fill-pattern': kind.pattern, 'fill-opacity': 0.7 },
+              filter: only(kind.suffix), minzoom: 9, paint: { 'fill-pattern': kind.pattern, 'fill-opacity': zoomed(9, 0.3, 13, 0.7) },
             })]
           : []),
         layer(`${kind.suffix}-outline`, 'line', {

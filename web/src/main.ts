@@ -177,8 +177,15 @@ class Portal {
     const { map } = this;
     map.on('mousemove', ({ lngLat }) => this.readout.show(lngLat.lng, lngLat.lat));
     const centre = () => this.readout.show(map.getCenter().lng, map.getCenter().lat);
+    // Without a pointer over the map the read-out is of its centre.
+    let pointerOver = false;
+    map.on('mouseover', () => (pointerOver = true));
+    map.on('mouseout', () => {
+      pointerOver = false;
+      centre();
+    });
     map.on('move', () => {
-      if (this.isPhone() || map.getContainer().contains(document.activeElement)) centre();
+      if (!pointerOver) centre();
     });
     centre();
     map.on('click', (event) => {
