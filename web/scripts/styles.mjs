@@ -35,6 +35,13 @@ const layer = (suffix, type, rest) => ({
 });
 const label = (suffix, rest) => ({ ...layer(suffix, 'symbol', rest), 'source-layer': LABEL });
 
+/** The name beside a point: points have no label layer, they are their own. */
+const pointName = (minzoom, fields, color) => layer('point-name', 'symbol', {
+  filter: isPoint, minzoom,
+  layout: textLayout(firstOf(fields), 12, { 'text-anchor': 'left', 'text-offset': [0.8, 0] }),
+  paint: { ...textPaint(color), 'text-opacity': 1 },
+});
+
 const textLayout = (text, size, more = {}) => ({
   'text-field': text,
   'text-font': FONT,
@@ -231,6 +238,7 @@ function planning() {
           'circle-stroke-color': '#ffffff', 'circle-stroke-width': 1.2, 'circle-stroke-opacity': 1,
         },
       }),
+      pointName(13, ['XMMC', 'name', 'NAME', 'MC'], '#3f4652'),
       label('name', {
         minzoom: 13,
         layout: textLayout(firstOf(['HXMC', 'GHFQMC', 'YDYHFLMC', 'XMMC', 'name', 'NAME', 'MC']), zoomed(13, 11, 17, 14)),
@@ -298,6 +306,7 @@ function mineral() {
           'circle-stroke-color': '#ffffff', 'circle-stroke-width': 1.5, 'circle-stroke-opacity': 1,
         },
       }),
+      pointName(10, ['KSMC', 'mine_name', 'XMMC', 'KQMC', 'name', 'NAME', 'MC'], '#5a2a20'),
       label('name', {
         minzoom: 11,
         layout: textLayout(firstOf(['KSMC', 'mine_name', 'XMMC', 'KQMC', 'name', 'NAME', 'XKZH', 'licence_no', 'KQBH']), zoomed(11, 11, 16, 14)),
@@ -337,6 +346,7 @@ function admin() {
           'circle-stroke-color': '#ffffff', 'circle-stroke-width': 1, 'circle-stroke-opacity': 1,
         },
       }),
+      pointName(8, ['XZQMC', 'xzqmc', 'name', 'NAME', 'Name', 'MC'], '#4d3360'),
       label('name', {
         minzoom: 6,
         layout: textLayout(firstOf(['XZQMC', 'xzqmc', 'ZLDWMC', 'zldwmc', 'name', 'NAME', 'Name', 'MC', 'CJDCQMC']), zoomed(6, 10, 10, 13, 15, 17), { 'text-letter-spacing': 0.06 }),
@@ -383,6 +393,7 @@ function other() {
           'circle-stroke-color': '#ffffff', 'circle-stroke-width': 1, 'circle-stroke-opacity': 1,
         },
       }),
+      pointName(14, ['MC', 'name', 'NAME', 'Name'], '#3c4a52'),
       label('name', {
         minzoom: 13,
         layout: textLayout(firstOf(['MC', 'name', 'NAME', 'Name']), zoomed(13, 10, 17, 13)),

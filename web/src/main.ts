@@ -285,8 +285,23 @@ class Portal {
         }
         window.clearTimeout(patience);
       }
-      await new Promise((resolve) => window.setTimeout(resolve, wait));
+      await this.pause(wait);
     }
+  }
+
+  /** Waits, but not past the moment someone comes back to the page. */
+  private pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        window.clearTimeout(timer);
+        removeEventListener('focus', done);
+        document.removeEventListener('visibilitychange', done);
+        resolve();
+      };
+      const timer = window.setTimeout(done, milliseconds);
+      addEventListener('focus', done);
+      document.addEventListener('visibilitychange', done);
+    });
   }
 
   private reached(catalog: Catalog): void {

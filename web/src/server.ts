@@ -20,7 +20,8 @@ export interface LayerInfo {
   group: GroupId;
   geometry: 'polygon' | 'line' | 'point' | 'mixed' | 'raster';
   fields: Field[];
-  features: number;
+  /** Null for images. */
+  features: number | null;
   bounds: Bounds | null;
   minzoom: number;
   maxzoom: number;

@@ -237,6 +237,10 @@ export class LayerStack {
     }
     if (attempt !== layer.attempt || this.drawn.has(layer.info.name) || !this.layers.includes(layer)) return;
     layer.legend = layer.style.metadata?.['onemap:legend'] ?? [];
+    if (layer.info.geometry === 'point') {
+      // Points are their own labels: their tiles have no layer of label points.
+      layer.style.layers = layer.style.layers.filter((spec) => !('source-layer' in spec && spec['source-layer']?.endsWith('_label')));
+    }
     const url = tileJsonUrl(layer.info.name);
     // The generation in the address keeps a browser from showing the tiles of an older one.
     const versioned = `${url}?generation=${encodeURIComponent(layer.info.generation)}`;

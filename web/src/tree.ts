@@ -244,7 +244,7 @@ export class LayerTree {
         },
       });
       const facts = [
-        info.geometry === 'raster' ? null : info.features === 1 ? t('featuresOne') : t('features', { count: info.features.toLocaleString('en-US').replaceAll(',', ' ') }),
+        info.features === null ? null : info.features === 1 ? t('featuresOne') : t('features', { count: info.features.toLocaleString('en-US').replaceAll(',', ' ') }),
         info.crs ?? null,
       ].filter((fact) => fact !== null);
       replace(
