@@ -4,10 +4,12 @@
 //! It does not know reference systems, attributes or files.
 
 mod bbox;
+pub mod boundary;
 mod geometry;
 pub mod grid;
 pub mod hilbert;
 pub mod label;
+pub mod predicate;
 
 pub use bbox::Bbox;
 pub use geometry::{Geometry, GeometryType, signed_area};

@@ -39,6 +39,7 @@ pub enum IssueCode {
     OverlappingParts,
     OutsideCrsArea,
     AxisOrderSuspect,
+    AntimeridianCrossed,
     CurveLinearised,
     MeasureDropped,
     CollectionReduced,

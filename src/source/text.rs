@@ -1,7 +1,10 @@
 //! Attribute text: which encoding its bytes are in, and how to live with those that are not.
 //!
-//! 1. What the user said. 2. The `.cpg` file. 3. The language byte of the DBF. 4. Evidence: bytes
-//! that are valid UTF-8, else the one of GB18030 and Windows-1252 that the high bytes look like.
+//! 1. What the user said.
+//! 2. The `.cpg` file.
+//! 3. The language byte of the DBF.
+//! 4. Evidence: bytes that are valid UTF-8, else the one of GB18030 and Windows-1252 that the high
+//!    bytes look like.
 //!
 //! A declaration that the bytes contradict is overruled and reported; a user's is obeyed.
 
