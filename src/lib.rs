@@ -5,7 +5,7 @@
 //! ┌────────┐  ┌────────┐  ┌───────┐  ┌───────┐  ┌──────────────────┐  ┌──────────┐  ┌──────┐
 //! │ source │→ │ ingest │→ │ store │→ │ query │→ │ tile · render    │→ │ protocol │→ │ http │
 //! └────────┘  └────────┘  └───────┘  └───────┘  └──────────────────┘  └──────────┘  └──────┘
-//!    underneath: geom · crs · model · format
+//!    underneath: geom · crs · topology · model · format
 //! ```
 //!
 //! Data goes one way. Two worlds meet only in [`store`]: [`ingest`] writes a generation, everything
@@ -42,3 +42,4 @@ pub mod render;
 pub mod source;
 pub mod store;
 pub mod tile;
+pub mod topology;

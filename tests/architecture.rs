@@ -36,7 +36,7 @@ const SURFACE: u8 = 9;
 /// Foreign crates that have one place in the house.
 const PLACES: &[(&str, &[&str])] = &[
     ("proj", &["crs"]),
-    ("rusqlite", &["store"]),
+    ("rusqlite", &["format", "store"]),
     ("gdal", &["crs", "format", "source", "cli"]),
     ("gdal_sys", &["crs", "format", "source", "cli"]),
     ("clap", &["config", "cli", "main"]),

@@ -4,6 +4,7 @@
 
 mod inspect;
 mod serve;
+mod tiles;
 
 use std::process::ExitCode;
 
@@ -11,8 +12,10 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::ConfigError;
+use crate::crs::CrsError;
 use crate::http::ServeError;
 use crate::store::StoreError;
+use crate::tile::archive::ArchiveError;
 
 /// The layers of a land-resources map: imported, served and analysed by one program
 /// (国土资源一张图:导入、发布、分析)
@@ -61,6 +64,7 @@ pub struct Globals {
 enum Command {
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
+    Tiles(tiles::TilesArgs),
 }
 
 /// How a command ended that did not fail.
@@ -82,6 +86,12 @@ pub enum Failure {
     Serve(#[from] ServeError),
     #[error("--log {given:?}: {reason}")]
     LogLevel { given: String, reason: String },
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Crs(#[from] CrsError),
+    #[error("there is no grid {name:?}, there are {} (没有这个格网)", .known.join(", "))]
+    NoSuchGrid { name: String, known: Vec<String> },
     #[error("there is no layer {name:?} in this workspace (没有这个图层)")]
     NoSuchLayer { name: String },
     #[error("cannot write the result: {0}")]
@@ -96,6 +106,9 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args, cli.globals),
         Command::Inspect(args) => {
             start_log(&cli.globals).and_then(|()| inspect::run(args, &cli.globals))
+        }
+        Command::Tiles(args) => {
+            start_log(&cli.globals).and_then(|()| tiles::run(args, &cli.globals))
         }
     };
     match result {

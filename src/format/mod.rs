@@ -8,7 +8,10 @@ pub mod feature_index;
 pub mod fgb;
 pub mod id_index;
 pub mod jpeg;
+pub mod mbtiles;
 pub mod mvt;
+pub mod pmtiles;
+pub mod pyramid;
 pub mod tilematrixset;
 
 use std::path::PathBuf;

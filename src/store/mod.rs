@@ -17,6 +17,7 @@
 mod catalog;
 mod draft;
 mod grids;
+mod pyramid;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::format::tilematrixset::TileMatrixSetError;
 use crate::model::{LayerName, Manifest, TileGrid};
 use catalog::{Catalog, Stamp};
 pub use draft::Draft;
+pub use pyramid::{LevelInfo, PYRAMID_DIR, PYRAMID_VERSION, Pyramid, PyramidInfo};
 pub use snapshot::{
     FEATURES_FILE, IDS_FILE, IMAGE_FILE, INDEX_FILE, ImageData, LayerData, Snapshot, VectorData,
     WarpPair,

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::pyramid::Pyramid;
 use super::{StoreError, draft};
 use crate::crs::Warp;
 use crate::format::cog::Cog;
@@ -40,6 +41,8 @@ pub struct VectorData {
     pub features: FgbFile,
     pub index: FeatureIndex,
     pub ids: IdIndex,
+    /// Watertight faces per zoom, for layers of polygons that share their borders.
+    pub pyramid: Option<Pyramid>,
 }
 
 /// A Cloud Optimised GeoTIFF.
@@ -74,6 +77,7 @@ impl Snapshot {
                 features: FgbFile::open(&dir.join(FEATURES_FILE))?,
                 index: FeatureIndex::open(&dir.join(INDEX_FILE))?,
                 ids: IdIndex::open(&dir.join(IDS_FILE))?,
+                pyramid: Pyramid::open(dir)?,
             }),
             LayerGeometry::Raster(_) => LayerData::Image(ImageData {
                 image: Cog::open(&dir.join(IMAGE_FILE))?,

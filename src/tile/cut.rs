@@ -71,7 +71,7 @@ impl Frame {
 
 /// A layer's two layers of a tile, and what encoding them has shown.
 pub struct Encoded {
-    shapes: LayerWriter,
+    pub(super) shapes: LayerWriter,
     labels: LayerWriter,
     feature_bytes: Vec<u32>,
     /// Polygons that could not be made valid on the grid.
@@ -79,6 +79,16 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// Nothing yet, of features with up to `columns` attributes.
+    pub(super) fn new(name: &str, columns: usize) -> Encoded {
+        Encoded {
+            shapes: LayerWriter::new(name.to_string(), columns),
+            labels: LayerWriter::new(format!("{name}{LABEL_SUFFIX}"), columns),
+            feature_bytes: Vec::new(),
+            unmended: 0,
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.shapes.len() + self.labels.len()
     }
@@ -149,12 +159,7 @@ impl<'a> Painter<'a> {
         budget: &Budget,
     ) -> Result<Encoded, TileError> {
         let columns = self.columns.len();
-        let mut out = Encoded {
-            shapes: LayerWriter::new(name.to_string(), columns),
-            labels: LayerWriter::new(format!("{name}{LABEL_SUFFIX}"), columns),
-            feature_bytes: Vec::with_capacity(features.len()),
-            unmended: 0,
-        };
+        let mut out = Encoded::new(name, columns);
         self.timings = Phases::default();
         for (i, &feature) in features.iter().enumerate() {
             if i.is_multiple_of(CHECK_EVERY) {
@@ -204,7 +209,12 @@ impl<'a> Painter<'a> {
         self.timings.encode += started.elapsed();
     }
 
-    fn attributes(&self, view: &FeatureView<'_>, layer: &mut LayerWriter) {
+    /// Which attributes are carried.
+    pub(super) fn columns(&self) -> &'a [bool] {
+        self.columns
+    }
+
+    pub(super) fn attributes(&self, view: &FeatureView<'_>, layer: &mut LayerWriter) {
         view.for_each_value(&self.info.schema, |column, value| {
             if self.columns[column] {
                 layer.attribute(column, &self.info.schema.fields[column].name, value);
@@ -213,7 +223,7 @@ impl<'a> Painter<'a> {
     }
 
     /// The label goes into exactly one tile: the one whose half-open square holds its point.
-    fn label(
+    pub(super) fn label(
         &mut self,
         record: &FeatureRecord,
         view: &FeatureView<'_>,

@@ -4,13 +4,18 @@
 //! tile's grid, clip, mend what rounding has spoilt ([`cut`]), encode. Layers are independent and
 //! run in parallel.
 //!
+//! At zooms for which the layer has a pyramid (the Web Mercator quad) its watertight, joined faces
+//! are cut instead ([`pyramid`]).
+//!
 //! Vertices are rounded on one grid per zoom that spans the whole plane and only then made local
 //! to the tile, so a vertex is the same in every tile and feature that shows it.
 //!
 //! A tile is bounded in vertices read and bytes written. What does not fit is left out smallest
 //! first, never silently: the tile carries the number in the layer [`OMITTED_LAYER`].
 
+pub mod archive;
 mod cut;
+mod pyramid;
 mod select;
 
 use std::sync::Arc;
@@ -78,6 +83,17 @@ pub struct Timings {
     /// Clipping and mending.
     pub clip: Duration,
     pub encode: Duration,
+}
+
+impl From<cut::Phases> for Timings {
+    fn from(phases: cut::Phases) -> Timings {
+        Timings {
+            index: Duration::ZERO,
+            decode: phases.decode,
+            clip: phases.clip,
+            encode: phases.encode,
+        }
+    }
 }
 
 /// Why a tile could not be made.
@@ -177,6 +193,14 @@ fn layer_tile(
     let started = Instant::now();
     let warp = snapshot.warp(grid.epsg)?;
     let frame = Frame::new(grid, tile, bbox, options.buffer)?;
+    if let Some(level) = pyramid::level_for(data, grid, tile, options.buffer) {
+        let columns = columns(info, layer.fields.as_deref());
+        let mut painter = cut::Painter::new(&frame, &warp.to_grid, info, &columns);
+        let encoded = pyramid::encode(&mut painter, &level, tile, data, snapshot.name(), budget)?;
+        part.timings = painter.timings.into();
+        encoded.finish(&mut part.bytes);
+        return Ok(part);
+    }
     let selection = select::features(snapshot, data, &warp, &frame, options.max_vertices, budget)?;
     part.omitted = selection.omitted;
     part.timings.index = started.elapsed();
@@ -197,9 +221,10 @@ fn layer_tile(
         encoded
     };
     part.omitted += encoded.unmended;
-    part.timings.decode = painter.timings.decode;
-    part.timings.clip = painter.timings.clip;
-    part.timings.encode = painter.timings.encode;
+    part.timings = Timings {
+        index: part.timings.index,
+        ..painter.timings.into()
+    };
     encoded.finish(&mut part.bytes);
     Ok(part)
 }

@@ -1,0 +1,200 @@
+//! `onemap tiles`: all tiles of some layers, made beforehand.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Instant;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::{Failure, Globals, Outcome};
+use crate::crs::{Crs, Warp};
+use crate::geom::Bbox;
+use crate::protocol::tilejson;
+use crate::store::Store;
+use crate::tile::archive::{self, About, ArchiveOptions, Target};
+use crate::tile::{Options as TileOptions, TileLayer};
+
+/// Make the vector tiles of layers beforehand, as one archive or a directory (批量切片)
+///
+/// The tiles are those the server would send. A run that was interrupted is gone on from by the
+/// same command. 与服务端瓦片完全一致;中断后重新运行同一命令即可继续。
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples (示例):
+  onemap tiles map dltb --zoom 0-14 --out dltb.pmtiles
+  onemap tiles map dltb,xzq --zoom 5-12 --out county.mbtiles --bbox 110.1,30.2,111.4,31.0
+  onemap tiles map dltb --grid CGCS2000Quad --zoom 6-13 --out tiles/
+  onemap tiles map dltb --out part1.pmtiles --shard 1/4        one of four parts of equal size")]
+pub struct TilesArgs {
+    /// Directory of the workspace (工作空间目录)
+    pub workspace: PathBuf,
+    /// Layers that go into every tile (图层)
+    #[arg(required = true, value_delimiter = ',')]
+    pub layers: Vec<String>,
+    /// Where to: X.pmtiles, X.mbtiles, or a directory for z/x/y.mvt (输出)
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: PathBuf,
+    /// Lowest and highest zoom (级别范围)
+    #[arg(long, value_name = "A-B", default_value = "0-14")]
+    pub zoom: Zooms,
+    /// Tile grid; archives hold WebMercatorQuad only (格网)
+    #[arg(long, value_name = "GRID", default_value = tilejson::PLAIN_GRID)]
+    pub grid: String,
+    /// Only tiles that meet this box, in degrees (范围)
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
+    pub bbox: Option<Degrees>,
+    /// Make part I of N only, parts of equal size along the Hilbert curve (分片)
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+}
+
+/// Two zooms, `A-B`, or one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zooms(u8, u8);
+
+impl FromStr for Zooms {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Zooms, String> {
+        let (low, high) = text.split_once('-').unwrap_or((text, text));
+        match (low.trim().parse(), high.trim().parse()) {
+            (Ok(low), Ok(high)) if low <= high && high <= 24 => Ok(Zooms(low, high)),
+            _ => Err("expected A-B with 0 ≤ A ≤ B ≤ 24, for example 0-14".into()),
+        }
+    }
+}
+
+/// West, south, east, north.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Degrees(Bbox);
+
+impl FromStr for Degrees {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Degrees, String> {
+        let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[w, s, e, n]) if w < e && s < n && w >= -180.0 && e <= 180.0 && s >= -90.0 && n <= 90.0 => Ok(Degrees(Bbox::new(w, s, e, n))),
+            _ => Err("expected W,S,E,N in degrees with W < E and S < N".into()),
+        }
+    }
+}
+
+/// Part `0` of `1`, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard(u32, u32);
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Shard, String> {
+        let parts = text.split_once('/').map(|(i, n)| (i.parse(), n.parse()));
+        match parts {
+            Some((Ok(i), Ok(n))) if 1 <= i && i <= n => Ok(Shard(i, n)),
+            _ => Err("expected I/N with 1 ≤ I ≤ N, for example 1/4".into()),
+        }
+    }
+}
+
+pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
+    let started = Instant::now();
+    let store = Store::open(&args.workspace)?;
+    let snapshots = args
+        .layers
+        .iter()
+        .map(|name| store.snapshot(name)?.ok_or_else(|| Failure::NoSuchLayer { name: name.clone() }))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let grids = store.grids()?;
+    let grid = grids.iter().find(|grid| grid.id == args.grid).ok_or_else(|| Failure::NoSuchGrid {
+        name: args.grid.clone(),
+        known: grids.iter().map(|grid| grid.id.clone()).collect(),
+    })?;
+    let bbox_in_grid = match &args.bbox {
+        Some(Degrees(bbox)) => Some(Warp::new(&Crs::from_user("EPSG:4326")?, grid.epsg, bbox)?.bbox(bbox)),
+        None => None,
+    };
+    let options = ArchiveOptions {
+        min_zoom: args.zoom.0,
+        max_zoom: args.zoom.1,
+        bbox_in_grid,
+        shard: args.shard.map(|Shard(i, n)| (i - 1, n)),
+        tile: TileOptions::default(),
+    };
+    let layers: Vec<TileLayer> = snapshots.iter().map(|snapshot| TileLayer { snapshot: snapshot.clone(), fields: None }).collect();
+    let name = args.layers.join(",");
+    let about = About {
+        name: &name,
+        bounds_lonlat: snapshots.iter().fold(Bbox::EMPTY, |all, s| all.union(&s.manifest.bounds_lonlat)),
+        tilejson: &tilejson::document(&snapshots, grid, ""),
+    };
+    let bar = progress_bar(globals);
+    let report = archive::write(&layers, grid, &options, &Target::of_path(&args.out), &about, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+        true
+    })?;
+    bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f64();
+    let mut out = std::io::stdout().lock();
+    if globals.json {
+        let line = json!({
+            "out": args.out, "tiles": report.tiles, "resumed": report.resumed, "raw_bytes": report.raw_bytes,
+            "packed_bytes": report.packed_bytes, "largest_tile_bytes": report.largest_tile_bytes,
+            "omitted": report.omitted, "seconds": seconds,
+        });
+        writeln!(out, "{line}")?;
+    } else if !globals.quiet {
+        writeln!(
+            out,
+            "{}: {} tiles in {seconds:.1} s, {:.1} MB ({:.1} MB before compression), largest {} KB (瓦片 {} 个)",
+            args.out.display(),
+            report.tiles + report.resumed,
+            report.packed_bytes as f64 / 1e6,
+            report.raw_bytes as f64 / 1e6,
+            report.largest_tile_bytes / 1000,
+            report.tiles + report.resumed,
+        )?;
+        if report.resumed > 0 {
+            writeln!(out, "  {} tiles were there from a run that was interrupted (续传)", report.resumed)?;
+        }
+        if report.omitted > 0 {
+            writeln!(out, "  {} times a feature was left out of a tile that would have been too large (超限省略)", report.omitted)?;
+        }
+    }
+    Ok(if report.omitted > 0 { Outcome::Findings } else { Outcome::Done })
+}
+
+fn progress_bar(globals: &Globals) -> ProgressBar {
+    let hidden = globals.quiet || globals.json || !std::io::stderr().is_terminal();
+    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(8) };
+    let bar = ProgressBar::with_draw_target(None, target);
+    let template = "{prefix} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta}";
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
+    bar.set_prefix("切片 tiles");
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zooms_boxes_and_parts_are_read_and_nonsense_is_refused() {
+        assert_eq!("3-9".parse(), Ok(Zooms(3, 9)));
+        assert_eq!("7".parse(), Ok(Zooms(7, 7)));
+        assert_eq!("1/4".parse(), Ok(Shard(1, 4)));
+        for text in ["9-3", "a-b", "", "0-99"] {
+            assert!(text.parse::<Zooms>().is_err(), "{text}");
+        }
+        for text in ["0/4", "5/4", "1", "x/y"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+        assert!("1,2,3,4".parse::<Degrees>().is_ok());
+        for text in ["1,2,3", "3,2,1,4", "1,2,3,400", "a,b,c,d"] {
+            assert!(text.parse::<Degrees>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! A level of a layer's pyramid: watertight polygons on the grid of one zoom, ready to be cut.
+//!
+//! A file per zoom: faces in Hilbert order with their boxes, a packed R-tree over them, and their
+//! rings as references to arcs, so that a border is stored once for both sides. Integers are
+//! little-endian; the file is mapped and read in place.
+//!
+//! ```text
+//! head      64 bytes: "onemappy", version, zoom, clip margin, seven counts
+//! faces     40 bytes each: box (4 × i32), feature, class, count, end of its polygons (u32), area (f64)
+//! polygons, rings, refs    u32 each: ends into the next list; a ref is arc · 2 + reversed
+//! arcs      28 bytes each: box (4 × i32), first point (2 × i32), end of its steps (u32)
+//! nodes     16 bytes each: boxes of the R-tree, the level above the faces first
+//! steps     bytes: per arc the differences from point to point, x and y as zigzag varints
+//! ```
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use rayon::prelude::*;
+
+use super::FormatError;
+use crate::geom::hilbert;
+use crate::topology::{Arcs, FaceRings, Point};
+
+const MAGIC: [u8; 8] = *b"onemappy";
+const VERSION: u32 = 1;
+const HEAD_BYTES: usize = 64;
+const FACE_BYTES: usize = 40;
+const ARC_BYTES: usize = 28;
+const NODE_BYTES: usize = 16;
+const NODE_SIZE: usize = 16;
+
+/// No feature, or no class.
+pub const NONE: u32 = u32::MAX;
+
+/// An inclusive box on the level's grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GridBox {
+    pub min: Point,
+    pub max: Point,
+}
+
+impl GridBox {
+    const EMPTY: GridBox = GridBox {
+        min: Point {
+            x: i32::MAX,
+            y: i32::MAX,
+        },
+        max: Point {
+            x: i32::MIN,
+            y: i32::MIN,
+        },
+    };
+
+    pub fn of(points: &[Point]) -> GridBox {
+        points
+            .iter()
+            .fold(GridBox::EMPTY, |b, &p| b.union(GridBox { min: p, max: p }))
+    }
+
+    pub fn union(self, other: GridBox) -> GridBox {
+        GridBox {
+            min: Point::new(self.min.x.min(other.min.x), self.min.y.min(other.min.y)),
+            max: Point::new(self.max.x.max(other.max.x), self.max.y.max(other.max.y)),
+        }
+    }
+
+    /// Touching counts.
+    pub fn meets(&self, other: &GridBox) -> bool {
+        self.min.x <= other.max.x
+            && self.max.x >= other.min.x
+            && self.min.y <= other.max.y
+            && self.max.y >= other.min.y
+    }
+
+    pub fn contains(&self, other: &GridBox) -> bool {
+        self.min.x <= other.min.x
+            && self.max.x >= other.max.x
+            && self.min.y <= other.min.y
+            && self.max.y >= other.max.y
+    }
+}
+
+impl Default for GridBox {
+    fn default() -> GridBox {
+        GridBox::EMPTY
+    }
+}
+
+/// A face of a level.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LevelFace {
+    pub bbox: GridBox,
+    /// Number of the feature when it stands for one alone, else [`NONE`].
+    pub feature: u32,
+    /// Number of its class, or [`NONE`].
+    pub class: u32,
+    /// How many features it stands for.
+    pub count: u32,
+    /// Of the features it stands for, in square units of the pyramid's base grid.
+    pub area: f64,
+}
+
+/// What a level holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LevelCounts {
+    pub faces: usize,
+    pub points: usize,
+    pub bytes: u64,
+}
+
+/// Writes a level. `describe` gives the feature, class, count and area of a face number of `rings`;
+/// the box is found here.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_level(
+    path: &Path,
+    zoom: u8,
+    margin: u32,
+    arcs: &Arcs,
+    rings: &FaceRings,
+    describe: impl Fn(u32) -> LevelFace + Sync,
+) -> std::io::Result<LevelCounts> {
+    let arc_boxes: Vec<GridBox> = (0..arcs.len())
+        .into_par_iter()
+        .with_min_len(512)
+        .map(|a| GridBox::of(arcs.points_of(a)))
+        .collect();
+    let range =
+        |ends: &[u32], i: usize| (if i == 0 { 0 } else { ends[i - 1] as usize })..ends[i] as usize;
+    let refs_of_face = |i: usize| {
+        let polygons = range(&rings.face_ends, i);
+        let first = range(&rings.polygon_ends, polygons.start).start;
+        let last = range(&rings.polygon_ends, polygons.end - 1).end;
+        range(&rings.ring_ends, first).start..range(&rings.ring_ends, last - 1).end
+    };
+    let mut order: Vec<(u64, u32, GridBox)> = (0..rings.faces.len())
+        .into_par_iter()
+        .with_min_len(512)
+        .map(|i| {
+            let bbox = rings.refs[refs_of_face(i)]
+                .iter()
+                .fold(GridBox::EMPTY, |b, r| b.union(arc_boxes[(r >> 1) as usize]));
+            let middle = |low: i32, high: i32| (i64::from(low) + i64::from(high)) as u32;
+            let key = hilbert::distance(
+                middle(bbox.min.x, bbox.max.x),
+                middle(bbox.min.y, bbox.max.y),
+            );
+            (key, i as u32, bbox)
+        })
+        .collect();
+    order.par_sort_unstable_by_key(|&(key, i, _)| (key, i));
+    // Arcs in the order in which the faces use them: what is cut together lies together.
+    let mut number = vec![u32::MAX; arcs.len()];
+    let mut arc_order: Vec<u32> = Vec::with_capacity(arcs.len());
+    for &(_, i, _) in &order {
+        for r in &rings.refs[refs_of_face(i as usize)] {
+            let arc = (r >> 1) as usize;
+            if number[arc] == u32::MAX {
+                number[arc] = arc_order.len() as u32;
+                arc_order.push(arc as u32);
+            }
+        }
+    }
+    let points: usize = arc_order
+        .iter()
+        .map(|&a| arcs.points_of(a as usize).len())
+        .sum();
+    let mut steps: Vec<u8> = Vec::with_capacity(points * 3);
+    let step_ends: Vec<u32> = arc_order
+        .iter()
+        .map(|&a| {
+            for pair in arcs.points_of(a as usize).windows(2) {
+                put_step(&mut steps, pair[1].x - pair[0].x);
+                put_step(&mut steps, pair[1].y - pair[0].y);
+            }
+            steps.len() as u32
+        })
+        .collect();
+    let mut levels: Vec<Vec<GridBox>> = Vec::new();
+    let mut below: Vec<GridBox> = order.iter().map(|o| o.2).collect();
+    while below.len() > 1 || (levels.is_empty() && !below.is_empty()) {
+        below = below
+            .chunks(NODE_SIZE)
+            .map(|c| c.iter().fold(GridBox::EMPTY, |b, x| b.union(*x)))
+            .collect();
+        levels.push(below.clone());
+    }
+    let mut out = BufWriter::with_capacity(1 << 20, File::create_new(path)?);
+    out.write_all(&MAGIC)?;
+    let counts = [
+        order.len(),
+        rings.polygon_ends.len(),
+        rings.ring_ends.len(),
+        rings.refs.len(),
+        arc_order.len(),
+        levels.iter().map(Vec::len).sum(),
+        steps.len(),
+    ];
+    let mut head: Vec<u32> = vec![VERSION, u32::from(zoom), margin];
+    head.extend(counts.iter().map(|&c| c as u32));
+    head.resize((HEAD_BYTES - MAGIC.len()) / 4, 0);
+    put_all(&mut out, &head)?;
+    let (mut polygon_ends, mut ring_ends, mut refs) = (Vec::new(), Vec::new(), Vec::new());
+    for &(_, i, bbox) in &order {
+        for polygon in range(&rings.face_ends, i as usize) {
+            for ring in range(&rings.polygon_ends, polygon) {
+                refs.extend(
+                    rings.refs[range(&rings.ring_ends, ring)]
+                        .iter()
+                        .map(|r| number[(r >> 1) as usize] << 1 | (r & 1)),
+                );
+                ring_ends.push(refs.len() as u32);
+            }
+            polygon_ends.push(ring_ends.len() as u32);
+        }
+        let face = describe(rings.faces[i as usize]);
+        put_box(&mut out, &bbox)?;
+        put_all(
+            &mut out,
+            &[
+                face.feature,
+                face.class,
+                face.count,
+                polygon_ends.len() as u32,
+            ],
+        )?;
+        out.write_all(&face.area.to_le_bytes())?;
+    }
+    for list in [&polygon_ends, &ring_ends, &refs] {
+        put_all(&mut out, list)?;
+    }
+    for (&arc, &end) in arc_order.iter().zip(&step_ends) {
+        put_box(&mut out, &arc_boxes[arc as usize])?;
+        let first = arcs.points_of(arc as usize)[0];
+        put_all(&mut out, &[first.x as u32, first.y as u32, end])?;
+    }
+    for node in levels.iter().flatten() {
+        put_box(&mut out, node)?;
+    }
+    out.write_all(&steps)?;
+    let file = out.into_inner().map_err(|e| e.into_error())?;
+    file.sync_all()?;
+    let bytes = file.metadata()?.len();
+    Ok(LevelCounts {
+        faces: order.len(),
+        points,
+        bytes,
+    })
+}
+
+fn put_all(out: &mut impl Write, list: &[u32]) -> std::io::Result<()> {
+    list.iter()
+        .try_for_each(|v| out.write_all(&v.to_le_bytes()))
+}
+
+fn put_box(out: &mut impl Write, b: &GridBox) -> std::io::Result<()> {
+    put_all(out, &[b.min.x, b.min.y, b.max.x, b.max.y].map(|v| v as u32))
+}
+
+/// An opened level; cheap to read from many threads.
+pub struct LevelFile {
+    map: Mmap,
+    pub zoom: u8,
+    /// Tiles can be cut with this margin around them without a new vertex.
+    pub margin: u32,
+    faces: usize,
+    polygons_at: usize,
+    rings_at: usize,
+    refs_at: usize,
+    arcs_at: usize,
+    steps_at: usize,
+    /// Byte offset and node count, the level above the faces first.
+    nodes: Vec<(usize, usize)>,
+}
+
+impl LevelFile {
+    /// Maps the file and checks that its sections add up to its length.
+    ///
+    /// # Errors
+    /// [`FormatError`] when it cannot be read or is not a level.
+    pub fn open(path: &Path) -> Result<LevelFile, FormatError> {
+        let io = |source| FormatError::Io {
+            path: path.to_path_buf(),
+            source,
+        };
+        let malformed = |found: String, expected: &str| FormatError::Malformed {
+            path: PathBuf::from(path),
+            found,
+            expected: expected.to_string(),
+        };
+        let file = File::open(path).map_err(io)?;
+        // SAFETY: files of a published generation are never written again, only unlinked.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        if map.len() < HEAD_BYTES || map[..8] != MAGIC {
+            return Err(malformed(
+                "no signature of a pyramid level".into(),
+                "\"onemappy\"",
+            ));
+        }
+        let word = |i: usize| get(&map, 8 + 4 * i);
+        if word(0) != VERSION {
+            return Err(malformed(format!("version {}", word(0)), "version 1"));
+        }
+        let count = |i: usize| word(3 + i) as usize;
+        let polygons_at = HEAD_BYTES + count(0) * FACE_BYTES;
+        let rings_at = polygons_at + count(1) * 4;
+        let refs_at = rings_at + count(2) * 4;
+        let arcs_at = refs_at + count(3) * 4;
+        let mut at = arcs_at + count(4) * ARC_BYTES;
+        let mut nodes = Vec::new();
+        let mut size = count(0);
+        while size > 1 || (nodes.is_empty() && size == 1) {
+            size = size.div_ceil(NODE_SIZE);
+            nodes.push((at, size));
+            at += size * NODE_BYTES;
+        }
+        let steps_at = at;
+        let expected = steps_at + count(6);
+        if expected != map.len() || nodes.iter().map(|n| n.1).sum::<usize>() != count(5) {
+            return Err(malformed(
+                format!("{} bytes", map.len()),
+                "a file as long as its counts say",
+            ));
+        }
+        Ok(LevelFile {
+            zoom: word(1) as u8,
+            margin: word(2),
+            faces: count(0),
+            polygons_at,
+            rings_at,
+            refs_at,
+            arcs_at,
+            steps_at,
+            nodes,
+            map,
+        })
+    }
+
+    pub fn face_count(&self) -> usize {
+        self.faces
+    }
+
+    /// # Panics
+    /// When there is no such face.
+    pub fn face(&self, face: u32) -> LevelFace {
+        assert!((face as usize) < self.faces, "a face of this level");
+        let at = HEAD_BYTES + face as usize * FACE_BYTES;
+        LevelFace {
+            bbox: self.box_at(at),
+            feature: get(&self.map, at + 16),
+            class: get(&self.map, at + 20),
+            count: get(&self.map, at + 24),
+            area: f64::from_le_bytes(self.map[at + 32..at + 40].try_into().expect("eight bytes")),
+        }
+    }
+
+    fn box_at(&self, at: usize) -> GridBox {
+        let v = |i: usize| get(&self.map, at + 4 * i) as i32;
+        GridBox {
+            min: Point::new(v(0), v(1)),
+            max: Point::new(v(2), v(3)),
+        }
+    }
+
+    fn ends(&self, section: usize, i: usize) -> std::ops::Range<usize> {
+        let at = |i: usize| get(&self.map, section + 4 * i) as usize;
+        (if i == 0 { 0 } else { at(i - 1) })..at(i)
+    }
+
+    /// The polygons of a face, as numbers.
+    pub fn polygons(&self, face: u32) -> std::ops::Range<usize> {
+        let end = |face: usize| get(&self.map, HEAD_BYTES + face * FACE_BYTES + 28) as usize;
+        (if face == 0 { 0 } else { end(face as usize - 1) })..end(face as usize)
+    }
+
+    /// The rings of a polygon, the shell first.
+    pub fn rings(&self, polygon: usize) -> std::ops::Range<usize> {
+        self.ends(self.polygons_at, polygon)
+    }
+
+    /// The arcs of a ring, and whether each is walked backwards.
+    pub fn arcs_of_ring(&self, ring: usize) -> impl Iterator<Item = (u32, bool)> + '_ {
+        self.ends(self.rings_at, ring).map(|i| {
+            let r = get(&self.map, self.refs_at + 4 * i);
+            (r >> 1, r & 1 == 1)
+        })
+    }
+
+    pub fn arc_bbox(&self, arc: u32) -> GridBox {
+        self.box_at(self.arcs_at + arc as usize * ARC_BYTES)
+    }
+
+    /// Appends the vertices of an arc, in its own direction or backwards.
+    pub fn append_arc(&self, arc: u32, backward: bool, out: &mut Vec<Point>) {
+        let record = |arc: usize| self.arcs_at + arc * ARC_BYTES;
+        let at = record(arc as usize);
+        let end = get(&self.map, at + 24) as usize;
+        let start = if arc == 0 {
+            0
+        } else {
+            get(&self.map, record(arc as usize - 1) + 24) as usize
+        };
+        let mut p = Point::new(
+            get(&self.map, at + 16) as i32,
+            get(&self.map, at + 20) as i32,
+        );
+        let from = out.len();
+        out.push(p);
+        let mut steps = &self.map[self.steps_at + start..self.steps_at + end];
+        while !steps.is_empty() {
+            p.x += take_step(&mut steps);
+            p.y += take_step(&mut steps);
+            out.push(p);
+        }
+        if backward {
+            out[from..].reverse();
+        }
+    }
+
+    /// The faces whose box meets `query`, ascending.
+    pub fn search(&self, query: &GridBox) -> Vec<u32> {
+        let mut found = Vec::new();
+        let Some(top) = self.nodes.len().checked_sub(1) else {
+            return found;
+        };
+        let mut stack = vec![(top, 0usize)];
+        while let Some((level, node)) = stack.pop() {
+            let (at, _) = self.nodes[level];
+            if !self.box_at(at + node * NODE_BYTES).meets(query) {
+                continue;
+            }
+            let below = if level == 0 {
+                self.faces
+            } else {
+                self.nodes[level - 1].1
+            };
+            let children = node * NODE_SIZE..((node + 1) * NODE_SIZE).min(below);
+            if level == 0 {
+                found.extend(
+                    children
+                        .filter(|&face| self.box_at(HEAD_BYTES + face * FACE_BYTES).meets(query))
+                        .map(|face| face as u32),
+                );
+            } else {
+                stack.extend(children.rev().map(|child| (level - 1, child)));
+            }
+        }
+        found
+    }
+}
+
+fn get(map: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(map[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn put_step(out: &mut Vec<u8>, step: i32) {
+    let mut value = ((step << 1) ^ (step >> 31)) as u32;
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[inline]
+fn take_step(steps: &mut &[u8]) -> i32 {
+    let mut value = 0u32;
+    let mut shift = 0;
+    while let Some((&byte, rest)) = steps.split_first() {
+        *steps = rest;
+        value |= u32::from(byte & 0x7F) << shift;
+        shift += 7;
+        if byte < 0x80 || shift > 28 {
+            break;
+        }
+    }
+    ((value >> 1) as i32) ^ -((value & 1) as i32)
+}

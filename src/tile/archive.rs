@@ -1,0 +1,501 @@
+//! Makes all tiles of some layers at once and puts them into an archive.
+//!
+//! 1. which tiles have anything in them: the boxes of faces or features, zoom by zoom
+//! 2. cut and compress them on all cores, batch by batch, in the order of the archive
+//! 3. write a batch while the next one is made
+//!
+//! A tile of an archive is the tile the server would send: both come from [`vector_tile`].
+//! Memory holds two batches, the list of tiles and the archive's directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libdeflater::{CompressionLvl, Compressor};
+use rayon::prelude::*;
+
+use super::{Options as TileOptions, TileError, TileLayer, pyramid, vector_tile};
+use crate::format::FormatError;
+use crate::format::mbtiles::MbtilesWriter;
+use crate::format::pmtiles::{self, PmtilesWriter};
+use crate::geom::{Bbox, hilbert};
+use crate::model::{GridError, TileCoord, TileGrid};
+use crate::query::{Budget, Stop};
+use crate::store::StoreError;
+
+/// Tiles made between two looks at the clock.
+const BATCH: usize = 512;
+/// gzip level of libdeflate; beyond it the time grows and the size does not shrink.
+const GZIP_LEVEL: i32 = 6;
+
+/// What goes into an archive.
+#[derive(Debug, Clone)]
+pub struct ArchiveOptions {
+    pub min_zoom: u8,
+    pub max_zoom: u8,
+    /// Only tiles that meet this box.
+    pub bbox_in_grid: Option<Bbox>,
+    /// Part `.0` (from 0) of `.1` parts: a run of the tiles of each zoom, as long as the others.
+    pub shard: Option<(u32, u32)>,
+    pub tile: TileOptions,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ArchiveReport {
+    pub tiles: u64,
+    /// Before compression.
+    pub raw_bytes: u64,
+    pub packed_bytes: u64,
+    pub largest_tile_bytes: u64,
+    /// Features left out where a tile would have been too large.
+    pub omitted: u64,
+    /// Tiles that were there from a run that did not end.
+    pub resumed: u64,
+}
+
+/// Why an archive could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error(transparent)]
+    Tile(#[from] TileError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{path}: {source}")]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(
+        "{format} archives hold the grid WebMercatorQuad only, not {grid}; write a directory instead (该格式只支持 Web 墨卡托格网)"
+    )]
+    GridOfFormat { format: &'static str, grid: String },
+    #[error(
+        "stopped after {done} of {total} tiles; the same command goes on from there (已中断,重新运行即可继续)"
+    )]
+    Stopped { done: u64, total: u64 },
+}
+
+/// Where tiles go.
+pub enum Target {
+    Pmtiles(PathBuf),
+    Mbtiles(PathBuf),
+    /// `z/x/y.mvt`, not compressed.
+    Directory(PathBuf),
+}
+
+impl Target {
+    /// By the ending of the name; no ending is a directory.
+    pub fn of_path(path: &Path) -> Target {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some(ending) if ending.eq_ignore_ascii_case("pmtiles") => {
+                Target::Pmtiles(path.to_path_buf())
+            }
+            Some(ending) if ending.eq_ignore_ascii_case("mbtiles") => {
+                Target::Mbtiles(path.to_path_buf())
+            }
+            Some(_) | None => Target::Directory(path.to_path_buf()),
+        }
+    }
+}
+
+/// What an archive says of its tiles, for whoever reads it.
+pub struct About<'a> {
+    pub name: &'a str,
+    pub bounds_lonlat: Bbox,
+    /// TileJSON of the layers; its `vector_layers` go into the archive.
+    pub tilejson: &'a serde_json::Value,
+}
+
+/// Makes the archive. `report` hears how many of how many tiles are done, and says whether to go on.
+///
+/// # Errors
+/// [`ArchiveError`]; what was written stays and is gone on from by the next call with the same words.
+pub fn write(
+    layers: &[TileLayer],
+    grid: &TileGrid,
+    options: &ArchiveOptions,
+    target: &Target,
+    about: &About<'_>,
+    report: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<ArchiveReport, ArchiveError> {
+    let mut tiles = Vec::new();
+    for zoom in options.min_zoom..=options.max_zoom {
+        let of_zoom = tiles_of_zoom(layers, grid, zoom, options)?;
+        tiles.extend(shard_of(&of_zoom, options.shard));
+    }
+    let total = tiles.len() as u64;
+    let mut sink = Sink::open(target, grid, &fingerprint(layers, grid, options))?;
+    let mut result = ArchiveReport {
+        resumed: sink.skip_done(&mut tiles),
+        ..ArchiveReport::default()
+    };
+    let mut done = total - tiles.len() as u64;
+    let mut waiting: Vec<Packed> = Vec::new();
+    for batch in tiles.chunks(BATCH) {
+        if !report(done, total) {
+            sink.pause(&waiting)?;
+            return Err(ArchiveError::Stopped { done, total });
+        }
+        // The batch before is written while this one is made.
+        let (written, made) = rayon::join(
+            || sink.put(&waiting),
+            || {
+                batch
+                    .par_iter()
+                    .with_max_len(8)
+                    .map_init(Packer::new, |packer, &(key, tile)| {
+                        packer.pack(layers, grid, key, tile, &options.tile, sink_packs(target))
+                    })
+                    .collect::<Result<Vec<Packed>, TileError>>()
+            },
+        );
+        written?;
+        waiting = made?;
+        waiting.retain(|tile| tile.raw_bytes > 0);
+        done += batch.len() as u64;
+        for tile in &waiting {
+            result.tiles += 1;
+            result.raw_bytes += tile.raw_bytes;
+            result.packed_bytes += tile.bytes.len() as u64;
+            result.largest_tile_bytes = result.largest_tile_bytes.max(tile.raw_bytes);
+            result.omitted += tile.omitted;
+        }
+    }
+    sink.put(&waiting)?;
+    report(total, total);
+    sink.finish(options, about)?;
+    Ok(result)
+}
+
+/// A tile as it goes into the archive.
+struct Packed {
+    key: u64,
+    tile: TileCoord,
+    bytes: Vec<u8>,
+    raw_bytes: u64,
+    omitted: u64,
+}
+
+struct Packer {
+    compressor: Compressor,
+}
+
+impl Packer {
+    fn new() -> Packer {
+        let level = CompressionLvl::new(GZIP_LEVEL).expect("a level of libdeflate");
+        Packer {
+            compressor: Compressor::new(level),
+        }
+    }
+
+    fn pack(
+        &mut self,
+        layers: &[TileLayer],
+        grid: &TileGrid,
+        key: u64,
+        tile: TileCoord,
+        options: &TileOptions,
+        compress: bool,
+    ) -> Result<Packed, TileError> {
+        let made = vector_tile(layers, grid, tile, options, &Budget::unlimited())?;
+        let raw_bytes = made.bytes.len() as u64;
+        let bytes = if compress && raw_bytes > 0 {
+            let mut packed = vec![0; self.compressor.gzip_compress_bound(made.bytes.len())];
+            let len = self
+                .compressor
+                .gzip_compress(&made.bytes, &mut packed)
+                .expect("the bound suffices");
+            packed.truncate(len);
+            packed.shrink_to_fit();
+            packed
+        } else {
+            made.bytes
+        };
+        Ok(Packed {
+            key,
+            tile,
+            bytes,
+            raw_bytes,
+            omitted: made.omitted,
+        })
+    }
+}
+
+fn sink_packs(target: &Target) -> bool {
+    match target {
+        Target::Pmtiles(_) | Target::Mbtiles(_) => true,
+        Target::Directory(_) => false,
+    }
+}
+
+/// The place of a tile in the order of the work: along the Hilbert curve, zoom by zoom.
+fn key_of(grid: &TileGrid, tile: TileCoord) -> u64 {
+    if grid.id == pyramid::GRID {
+        pmtiles::tile_id(tile.z, tile.x, tile.y)
+    } else {
+        // Other grids are not squares; the order within a zoom is all that counts.
+        hilbert::distance(tile.x, tile.y)
+    }
+}
+
+/// The tiles of a zoom that may have something in them, in the order of the work.
+fn tiles_of_zoom(
+    layers: &[TileLayer],
+    grid: &TileGrid,
+    zoom: u8,
+    options: &ArchiveOptions,
+) -> Result<Vec<(u64, TileCoord)>, ArchiveError> {
+    let matrix = grid.matrix(u32::from(zoom))?;
+    let unit = matrix.cell_size * f64::from(matrix.tile_size_px[0])
+        / f64::from(crate::format::mvt::EXTENT);
+    let margin = unit * f64::from(options.tile.buffer);
+    let limit = options.bbox_in_grid;
+    let mut tiles: Vec<(u64, TileCoord)> = Vec::new();
+    for layer in layers {
+        let Some((data, _)) = layer.snapshot.vector() else {
+            continue;
+        };
+        let warp = layer.snapshot.warp(grid.epsg)?;
+        let within = |bbox: &Bbox| -> Result<Vec<(u64, TileCoord)>, GridError> {
+            let Some([x0, y0, x1, y1]) =
+                grid.tiles_in_bbox(zoom, &bbox.expanded(margin, margin))?
+            else {
+                return Ok(Vec::new());
+            };
+            let all = (y0..=y1).flat_map(|y| (x0..=x1).map(move |x| TileCoord { z: zoom, x, y }));
+            let mut kept = Vec::new();
+            for tile in all {
+                let wanted = match &limit {
+                    None => true,
+                    Some(limit) => grid.tile_bbox(tile)?.intersects(limit),
+                };
+                if wanted {
+                    kept.push((key_of(grid, tile), tile));
+                }
+            }
+            Ok(kept)
+        };
+        let numbers = (0..data.index.len() as u32)
+            .into_par_iter()
+            .with_min_len(1024);
+        let found: Vec<Vec<(u64, TileCoord)>> = numbers
+            .map(|feature| {
+                within(
+                    &warp
+                        .to_grid
+                        .bbox(&data.index.record(feature).bbox_in_layer_crs),
+                )
+            })
+            .collect::<Result<_, _>>()?;
+        tiles.extend(found.into_iter().flatten());
+        tiles.par_sort_unstable();
+        tiles.dedup();
+    }
+    Ok(tiles)
+}
+
+fn shard_of(tiles: &[(u64, TileCoord)], shard: Option<(u32, u32)>) -> &[(u64, TileCoord)] {
+    match shard {
+        None => tiles,
+        Some((part, parts)) => {
+            let at = |i: u32| (tiles.len() as u64 * u64::from(i) / u64::from(parts)) as usize;
+            &tiles[at(part)..at(part + 1)]
+        }
+    }
+}
+
+/// A text that differs when the tiles would.
+fn fingerprint(layers: &[TileLayer], grid: &TileGrid, options: &ArchiveOptions) -> String {
+    let layers: Vec<String> = layers
+        .iter()
+        .map(|layer| {
+            format!(
+                "{}@{} {:?}",
+                layer.snapshot.name(),
+                layer.snapshot.generation,
+                layer.fields
+            )
+        })
+        .collect();
+    format!(
+        "{} {} {options:?} {}",
+        env!("CARGO_PKG_VERSION"),
+        layers.join(","),
+        grid.id
+    )
+}
+
+enum Sink {
+    Pmtiles {
+        writer: Box<PmtilesWriter>,
+        path: PathBuf,
+    },
+    Mbtiles {
+        writer: Box<MbtilesWriter>,
+        part: PathBuf,
+        path: PathBuf,
+    },
+    Directory(PathBuf),
+}
+
+impl Sink {
+    fn open(target: &Target, grid: &TileGrid, fingerprint: &str) -> Result<Sink, ArchiveError> {
+        let format = match target {
+            Target::Pmtiles(_) => Some("PMTiles"),
+            Target::Mbtiles(_) => Some("MBTiles"),
+            Target::Directory(_) => None,
+        };
+        if let Some(format) = format.filter(|_| grid.id != pyramid::GRID) {
+            return Err(ArchiveError::GridOfFormat {
+                format,
+                grid: grid.id.clone(),
+            });
+        }
+        match target {
+            Target::Pmtiles(path) => Ok(Sink::Pmtiles {
+                writer: Box::new(PmtilesWriter::resume_or_create(path, fingerprint)?),
+                path: path.clone(),
+            }),
+            Target::Mbtiles(path) => {
+                let part = part_path(path);
+                Ok(Sink::Mbtiles {
+                    writer: Box::new(MbtilesWriter::create(&part)?),
+                    part,
+                    path: path.clone(),
+                })
+            }
+            Target::Directory(path) => {
+                fs::create_dir_all(path).map_err(|source| ArchiveError::Io {
+                    path: path.clone(),
+                    source,
+                })?;
+                Ok(Sink::Directory(path.clone()))
+            }
+        }
+    }
+
+    /// Takes the tiles away that are already there; says how many.
+    fn skip_done(&self, tiles: &mut Vec<(u64, TileCoord)>) -> u64 {
+        match self {
+            Sink::Pmtiles { writer, .. } => {
+                if let Some(last) = writer.last_tile_id() {
+                    tiles.retain(|&(key, _)| key > last);
+                }
+                writer.tile_count()
+            }
+            Sink::Mbtiles { .. } | Sink::Directory(_) => 0,
+        }
+    }
+
+    fn put(&mut self, batch: &[Packed]) -> Result<(), ArchiveError> {
+        match self {
+            Sink::Pmtiles { writer, .. } => {
+                for tile in batch {
+                    writer.push(tile.key, &tile.bytes)?;
+                }
+                writer.checkpoint()?;
+            }
+            Sink::Mbtiles { writer, .. } => {
+                for Packed { tile, bytes, .. } in batch {
+                    writer.push(tile.z, tile.x, tile.y, bytes)?;
+                }
+            }
+            Sink::Directory(root) => {
+                for Packed { tile, bytes, .. } in batch {
+                    let column = root.join(tile.z.to_string()).join(tile.x.to_string());
+                    let path = column.join(format!("{}.mvt", tile.y));
+                    fs::create_dir_all(&column)
+                        .and_then(|()| fs::write(&path, bytes))
+                        .map_err(|source| ArchiveError::Io { path, source })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, batch: &[Packed]) -> Result<(), ArchiveError> {
+        self.put(batch)
+    }
+
+    fn finish(self, options: &ArchiveOptions, about: &About<'_>) -> Result<(), ArchiveError> {
+        let bounds = about.bounds_lonlat;
+        let layers = about
+            .tilejson
+            .get("vector_layers")
+            .cloned()
+            .unwrap_or_default();
+        let center = bounds.center();
+        match self {
+            Sink::Pmtiles { writer, .. } => {
+                let description = pmtiles::Description {
+                    tile_type: pmtiles::TileType::Mvt,
+                    tile_compression: pmtiles::Compression::Gzip,
+                    min_zoom: options.min_zoom,
+                    max_zoom: options.max_zoom,
+                    bounds_lonlat: bounds.to_array(),
+                    center_lonlat: center,
+                    center_zoom: options.min_zoom.max(options.max_zoom.min(8)),
+                };
+                let mut metadata = serde_json::json!({
+                    "name": about.name,
+                    "type": "overlay",
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "generator": concat!("onemap ", env!("CARGO_PKG_VERSION")),
+                    "vector_layers": layers,
+                });
+                if let Some(attribution) = about.tilejson.get("attribution") {
+                    metadata["attribution"] = attribution.clone();
+                }
+                writer.finish(&description, &metadata.to_string())?;
+            }
+            Sink::Mbtiles { writer, part, path } => {
+                let list = |values: &[f64]| {
+                    values
+                        .iter()
+                        .map(|v| format!("{v:.7}"))
+                        .collect::<Vec<_>>()
+                        .join(",")
+                };
+                let json = serde_json::json!({ "vector_layers": layers });
+                writer.finish(&[
+                    ("name", about.name.to_string()),
+                    ("format", "pbf".to_string()),
+                    ("type", "overlay".to_string()),
+                    ("version", env!("CARGO_PKG_VERSION").to_string()),
+                    (
+                        "generator",
+                        concat!("onemap ", env!("CARGO_PKG_VERSION")).to_string(),
+                    ),
+                    ("minzoom", options.min_zoom.to_string()),
+                    ("maxzoom", options.max_zoom.to_string()),
+                    ("bounds", list(&bounds.to_array())),
+                    ("center", format!("{},{}", list(&center), options.min_zoom)),
+                    ("json", json.to_string()),
+                ])?;
+                fs::rename(&part, &path).map_err(|source| ArchiveError::Io { path, source })?;
+            }
+            Sink::Directory(root) => {
+                let path = root.join("tiles.json");
+                let text = serde_json::to_vec_pretty(about.tilejson).unwrap_or_default();
+                fs::write(&path, text).map_err(|source| ArchiveError::Io { path, source })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn part_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".part");
+    PathBuf::from(name)
+}
+
+impl From<Stop> for ArchiveError {
+    fn from(stop: Stop) -> ArchiveError {
+        ArchiveError::Tile(stop.into())
+    }
+}

@@ -1,0 +1,572 @@
+//! Cuts faces of a pyramid level for one tile.
+//!
+//! The level has a vertex wherever a border crosses a clip line, so cutting only chooses edges:
+//! 1. the edges inside of the tile's box are linked to chains that start and end on its sides
+//! 2. chains are joined along the sides, counter-clockwise in the plane of the grid (rows count
+//!    downwards), with the face on the left
+//! 3. a ring that touches itself is split
+//!
+//! Both neighbours of a border choose the same edges, so nothing opens between them.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::TileError;
+use super::cut::{Encoded, Painter};
+use crate::format::fgb::ValueRef;
+use crate::format::mvt::{EXTENT, GeometryWriter, TileGeometry};
+use crate::format::pyramid::{GridBox, LevelFile, NONE};
+use crate::model::{TileCoord, TileGrid};
+use crate::query::Budget;
+use crate::store::{PyramidInfo, VectorData};
+use crate::topology::{Point, cross, doubled_area};
+
+/// Attribute of a face that stands for several features: how many.
+pub const COUNT_KEY: &str = "onemap_count";
+
+/// The grid that pyramids are made on.
+pub const GRID: &str = "WebMercatorQuad";
+/// Faces cut between two checks of the budget.
+const CHECK_EVERY: usize = 256;
+const EXTENT_SHIFT: u32 = EXTENT.ilog2();
+
+/// The level that answers for a tile, when there is one.
+pub fn level_for<'a>(
+    data: &'a VectorData,
+    grid: &TileGrid,
+    tile: TileCoord,
+    buffer: u32,
+) -> Option<Level<'a>> {
+    let pyramid = data.pyramid.as_ref()?;
+    let file = pyramid.level(tile.z)?;
+    (grid.id == GRID && buffer == file.margin).then_some(Level {
+        file,
+        info: &pyramid.info,
+    })
+}
+
+/// A level and what its class numbers mean.
+pub struct Level<'a> {
+    file: &'a LevelFile,
+    info: &'a PyramidInfo,
+}
+
+/// Encodes the faces of a tile: a face of one feature with its attributes, a joined one with its
+/// class and how many features it stands for.
+pub fn encode(
+    painter: &mut Painter<'_>,
+    level: &Level<'_>,
+    tile: TileCoord,
+    data: &VectorData,
+    name: &str,
+    budget: &Budget,
+) -> Result<Encoded, TileError> {
+    let columns = painter.columns();
+    let count_column = columns.len();
+    let class_column = level
+        .info
+        .class_column
+        .filter(|&column| columns.get(column).copied().unwrap_or(false));
+    let mut out = Encoded::new(name, columns.len() + 1);
+    let mut cutter = Cutter::new(level.file, tile.x, tile.y);
+    let mut geometry = GeometryWriter::default();
+    for (i, face_number) in level.file.search(&cutter.clip).into_iter().enumerate() {
+        if i.is_multiple_of(CHECK_EVERY) {
+            budget.check()?;
+        }
+        let started = Instant::now();
+        let face = level.file.face(face_number);
+        geometry.clear();
+        cutter.cut(face_number, &face.bbox, &mut geometry);
+        let cut = Instant::now();
+        painter.timings.clip += cut - started;
+        let alone = face.feature != NONE;
+        if alone {
+            let record = data.index.record(face.feature);
+            let view = data.features.feature(record.offset)?;
+            if !geometry.is_empty() {
+                painter.attributes(&view, &mut out.shapes);
+                out.shapes
+                    .feature(Some(record.id), TileGeometry::Polygon, &geometry);
+            }
+            painter.label(&record, &view, TileGeometry::Polygon, &mut out);
+        } else if !geometry.is_empty() {
+            if let (Some(column), Some(class)) =
+                (class_column, level.info.classes.get(face.class as usize))
+            {
+                let key = level.info.class_field.as_deref().unwrap_or_default();
+                out.shapes.attribute(column, key, ValueRef::Text(class));
+            }
+            out.shapes.attribute(
+                count_column,
+                COUNT_KEY,
+                ValueRef::Integer(i64::from(face.count)),
+            );
+            out.shapes.feature(None, TileGeometry::Polygon, &geometry);
+        }
+        painter.timings.encode += cut.elapsed();
+    }
+    Ok(out)
+}
+
+/// Cuts faces; keeps its buffers from one to the next.
+struct Cutter<'a> {
+    level: &'a LevelFile,
+    /// The tile with its margin.
+    clip: GridBox,
+    origin: Point,
+    ring: Vec<Point>,
+    local: Vec<[i32; 2]>,
+    course: Vec<Point>,
+    /// Vertices of the chains of the face being cut.
+    chained: Vec<Point>,
+    chains: Vec<Chain>,
+    events: Vec<Event>,
+    closed: Vec<Vec<Point>>,
+}
+
+/// A run of edges inside of the box, as a range of `chained`.
+#[derive(Clone, Copy)]
+struct Chain {
+    start: usize,
+    end: usize,
+}
+
+/// Where a chain enters the box or leaves it.
+struct Event {
+    /// Way along the sides from the corner with the smallest coordinates.
+    along: i64,
+    at: Point,
+    /// The vertex next to it inside.
+    inner: Point,
+    chain: u32,
+    enters: bool,
+}
+
+impl<'a> Cutter<'a> {
+    /// For the tile `x`, `y` of the level's zoom.
+    fn new(level: &'a LevelFile, x: u32, y: u32) -> Cutter<'a> {
+        let origin = Point::new((x << EXTENT_SHIFT) as i32, (y << EXTENT_SHIFT) as i32);
+        Cutter {
+            clip: tile_box(origin, level.margin),
+            level,
+            origin,
+            ring: Vec::new(),
+            local: Vec::new(),
+            course: Vec::new(),
+            chained: Vec::new(),
+            chains: Vec::new(),
+            events: Vec::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    /// Writes what of the face is in the tile's box; nothing when it only touches it.
+    fn cut(&mut self, face: u32, bbox: &GridBox, out: &mut GeometryWriter) {
+        if self.clip.contains(bbox) {
+            for polygon in self.level.polygons(face) {
+                for ring in self.level.rings(polygon) {
+                    self.whole_ring(ring);
+                    let ring = std::mem::take(&mut self.ring);
+                    self.write(&ring, out);
+                    self.ring = ring;
+                }
+            }
+            return;
+        }
+        self.collect(face);
+        let mut shells: Vec<Vec<Point>> = Vec::new();
+        let mut holes: Vec<Vec<Point>> = Vec::new();
+        let closed = std::mem::take(&mut self.closed);
+        for ring in closed {
+            if doubled_area(&ring) > 0 {
+                shells.push(ring)
+            } else {
+                holes.push(ring)
+            }
+        }
+        if self.chains.is_empty() {
+            if self.covers_clip(face) {
+                shells.push(self.corners().map(|c| c.1).to_vec());
+            }
+        } else {
+            for ring in self.join() {
+                for ring in split_at_touches(ring) {
+                    match doubled_area(&ring).signum() {
+                        1 => shells.push(ring),
+                        -1 => holes.push(ring),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.write_polygons(shells, holes, out);
+    }
+
+    /// The ring's vertices, the first not repeated.
+    fn whole_ring(&mut self, ring: usize) {
+        self.ring.clear();
+        for (arc, backward) in self.level.arcs_of_ring(ring) {
+            self.level.append_arc(arc, backward, &mut self.ring);
+            self.ring.pop();
+        }
+    }
+
+    fn write(&mut self, ring: &[Point], out: &mut GeometryWriter) {
+        self.local.clear();
+        self.local.extend(
+            ring.iter()
+                .map(|p| [p.x - self.origin.x, p.y - self.origin.y]),
+        );
+        out.ring(&self.local);
+    }
+
+    fn write_polygons(
+        &mut self,
+        mut shells: Vec<Vec<Point>>,
+        holes: Vec<Vec<Point>>,
+        out: &mut GeometryWriter,
+    ) {
+        let mut holes_of: Vec<Vec<Vec<Point>>> = shells.iter().map(|_| Vec::new()).collect();
+        if shells.len() > 1 && !holes.is_empty() {
+            shells.sort_by_cached_key(|ring| doubled_area(ring));
+        }
+        for hole in holes {
+            let shell = if shells.len() == 1 {
+                Some(0)
+            } else {
+                shells.iter().position(|shell| encloses(shell, &hole))
+            };
+            debug_assert!(shell.is_some(), "a hole lies in a shell");
+            if let Some(shell) = shell {
+                holes_of[shell].push(hole);
+            }
+        }
+        for (shell, holes) in shells.iter().zip(&holes_of) {
+            self.write(shell, out);
+            for hole in holes {
+                self.write(hole, out);
+            }
+        }
+    }
+
+    /// Fills `chains` (that end on the sides of the box) and `closed` (rings inside of it).
+    fn collect(&mut self, face: u32) {
+        self.chains.clear();
+        self.chained.clear();
+        self.closed.clear();
+        for polygon in self.level.polygons(face) {
+            for ring in self.level.rings(polygon) {
+                self.collect_ring(ring);
+            }
+        }
+    }
+
+    fn collect_ring(&mut self, ring: usize) {
+        let clip = self.clip;
+        let first_chain = self.chains.len();
+        let mut start: Option<usize> = None;
+        // Whether the ring has met an edge outside, or a side.
+        let mut broken = false;
+        for (arc, backward) in self.level.arcs_of_ring(ring) {
+            let bbox = self.level.arc_bbox(arc);
+            let outside = bbox.max.x <= clip.min.x
+                || bbox.min.x >= clip.max.x
+                || bbox.max.y <= clip.min.y
+                || bbox.min.y >= clip.max.y;
+            if outside {
+                self.end_chain(&mut start);
+                broken = true;
+                continue;
+            }
+            let mut course = std::mem::take(&mut self.course);
+            course.clear();
+            self.level.append_arc(arc, backward, &mut course);
+            let mut last: Option<Point> = None;
+            for &p in &course {
+                let Some(from) = last.replace(p) else {
+                    continue;
+                };
+                if !is_inside(&clip, from, p) {
+                    self.end_chain(&mut start);
+                    broken = true;
+                    continue;
+                }
+                if start.is_none() {
+                    start = Some(self.chained.len());
+                    self.chained.push(from);
+                }
+                self.chained.push(p);
+                if on_side(&clip, p) {
+                    self.end_chain(&mut start);
+                    broken = true;
+                }
+            }
+            self.course = course;
+        }
+        if !broken {
+            // Never interrupted: a ring inside, though it may start on a side.
+            if let Some(from) = start {
+                let mut points = self.chained.split_off(from);
+                points.pop();
+                self.closed.push(points);
+            }
+            return;
+        }
+        let open = start.is_some();
+        self.end_chain(&mut start);
+        // The ring's own start is no end of a chain unless it lies on a side.
+        if open && self.chains.len() > first_chain {
+            let last = self.chains[self.chains.len() - 1];
+            let first = self.chains[first_chain];
+            let seam = self.chained[last.end - 1];
+            if self.chained[first.start] == seam && !on_side(&clip, seam) {
+                let from = self.chained.len();
+                self.chained.extend_from_within(last.start..last.end - 1);
+                self.chained.extend_from_within(first.start..first.end);
+                self.chains.pop();
+                self.chains[first_chain] = Chain {
+                    start: from,
+                    end: self.chained.len(),
+                };
+            }
+        }
+    }
+
+    fn end_chain(&mut self, start: &mut Option<usize>) {
+        if let Some(start) = start.take() {
+            self.chains.push(Chain {
+                start,
+                end: self.chained.len(),
+            });
+        }
+    }
+
+    /// Corners with their way along the sides.
+    fn corners(&self) -> [(i64, Point); 4] {
+        let GridBox { min, max } = self.clip;
+        let (w, h) = (i64::from(max.x - min.x), i64::from(max.y - min.y));
+        [
+            (0, min),
+            (w, Point::new(max.x, min.y)),
+            (w + h, max),
+            (2 * w + h, Point::new(min.x, max.y)),
+        ]
+    }
+
+    fn along(&self, p: Point) -> i64 {
+        let GridBox { min, max } = self.clip;
+        let (w, h) = (i64::from(max.x - min.x), i64::from(max.y - min.y));
+        if p.y == min.y && p.x < max.x {
+            i64::from(p.x - min.x)
+        } else if p.x == max.x && p.y < max.y {
+            w + i64::from(p.y - min.y)
+        } else if p.y == max.y && p.x > min.x {
+            w + h + i64::from(max.x - p.x)
+        } else {
+            2 * w + h + i64::from(max.y - p.y)
+        }
+    }
+
+    /// Joins the chains to rings along the sides.
+    fn join(&mut self) -> Vec<Vec<Point>> {
+        self.events.clear();
+        for (i, chain) in self.chains.iter().enumerate() {
+            let points = &self.chained[chain.start..chain.end];
+            let (first, last) = (points[0], points[points.len() - 1]);
+            for (at, inner, enters) in [
+                (first, points[1], true),
+                (last, points[points.len() - 2], false),
+            ] {
+                self.events.push(Event {
+                    along: self.along(at),
+                    at,
+                    inner,
+                    chain: i as u32,
+                    enters,
+                });
+            }
+        }
+        // Along the sides; at one place from the ray that is farthest from the way ahead.
+        self.events.sort_by(|a, b| {
+            a.along
+                .cmp(&b.along)
+                .then_with(|| cross(a.at, a.inner, b.inner).cmp(&0))
+        });
+        let count = self.events.len();
+        // For every chain: the event at which it leaves.
+        let mut exit_of = vec![0usize; self.chains.len()];
+        for (i, event) in self
+            .events
+            .iter()
+            .enumerate()
+            .filter(|(_, event)| !event.enters)
+        {
+            exit_of[event.chain as usize] = i;
+        }
+        let mut used = vec![false; self.chains.len()];
+        let mut rings = Vec::new();
+        for first in 0..self.chains.len() {
+            if used[first] {
+                continue;
+            }
+            let mut ring = Vec::new();
+            let mut chain = first;
+            loop {
+                used[chain] = true;
+                let Chain { start, end } = self.chains[chain];
+                ring.extend_from_slice(&self.chained[start..end]);
+                let exit = exit_of[chain];
+                let next = (1..=count)
+                    .map(|step| (exit + step) % count)
+                    .find(|&i| self.events[i].enters)
+                    .expect("every chain enters");
+                let (from, to) = (self.events[exit].along, self.events[next].along);
+                let wraps = next <= exit;
+                for (along, corner) in self.corners() {
+                    if !wraps && along > from && along < to || wraps && along > from {
+                        ring.push(corner);
+                    }
+                }
+                if wraps {
+                    ring.extend(
+                        self.corners()
+                            .iter()
+                            .filter(|(along, _)| *along < to)
+                            .map(|c| c.1),
+                    );
+                }
+                chain = self.events[next].chain as usize;
+                if used[chain] {
+                    break;
+                }
+            }
+            ring.dedup();
+            if ring.len() > 1 && ring.first() == ring.last() {
+                ring.pop();
+            }
+            rings.push(ring);
+        }
+        rings
+    }
+
+    /// True when the face, none of whose borders reaches a side from inside, covers the sides.
+    fn covers_clip(&self, face: u32) -> bool {
+        // A ray along the row half a unit inside, from half a unit inside, meets no vertex.
+        let (x, y) = (
+            2 * i64::from(self.clip.min.x) + 1,
+            2 * i64::from(self.clip.min.y) + 1,
+        );
+        let mut inside = false;
+        for ring in self
+            .level
+            .polygons(face)
+            .flat_map(|polygon| self.level.rings(polygon))
+        {
+            for (arc, _) in self.level.arcs_of_ring(ring) {
+                let bbox = self.level.arc_bbox(arc);
+                if 2 * i64::from(bbox.min.y) > y
+                    || 2 * i64::from(bbox.max.y) < y
+                    || 2 * i64::from(bbox.max.x) < x
+                {
+                    continue;
+                }
+                let mut course = Vec::new();
+                self.level.append_arc(arc, false, &mut course);
+                let mut last: Option<Point> = None;
+                for p in course {
+                    let Some(a) = last.replace(p) else { continue };
+                    let (ax, ay) = (2 * i64::from(a.x), 2 * i64::from(a.y));
+                    let (bx, by) = (2 * i64::from(p.x), 2 * i64::from(p.y));
+                    if (ay > y) != (by > y) {
+                        // Left of a rising edge (right of a falling one) means: the ray to the right meets it.
+                        let turn = (bx - ax) * (y - ay) - (by - ay) * (x - ax);
+                        inside ^= (turn > 0) == (by > ay);
+                    }
+                }
+            }
+        }
+        inside
+    }
+}
+
+/// The tile's square with the margin around it.
+fn tile_box(origin: Point, margin: u32) -> GridBox {
+    let (extent, margin) = (EXTENT as i32, margin as i32);
+    GridBox {
+        min: Point::new(origin.x - margin, origin.y - margin),
+        max: Point::new(origin.x + extent + margin, origin.y + extent + margin),
+    }
+}
+
+/// An edge in the box that is not on one of its sides.
+fn is_inside(clip: &GridBox, a: Point, b: Point) -> bool {
+    let within =
+        |p: Point| p.x >= clip.min.x && p.x <= clip.max.x && p.y >= clip.min.y && p.y <= clip.max.y;
+    within(a)
+        && within(b)
+        && !(a.x == b.x && (a.x == clip.min.x || a.x == clip.max.x))
+        && !(a.y == b.y && (a.y == clip.min.y || a.y == clip.max.y))
+}
+
+fn on_side(clip: &GridBox, p: Point) -> bool {
+    p.x == clip.min.x || p.x == clip.max.x || p.y == clip.min.y || p.y == clip.max.y
+}
+
+/// Cuts a ring that passes a vertex twice into rings that do not.
+fn split_at_touches(ring: Vec<Point>) -> Vec<Vec<Point>> {
+    let mut sorted = ring.clone();
+    sorted.sort_unstable();
+    if sorted.windows(2).all(|pair| pair[0] != pair[1]) {
+        return vec![ring];
+    }
+    let mut rings = Vec::new();
+    let mut stack: Vec<Point> = Vec::with_capacity(ring.len());
+    let mut place: HashMap<Point, usize> = HashMap::with_capacity(ring.len());
+    for p in ring {
+        if let Some(&at) = place.get(&p) {
+            let cut: Vec<Point> = stack.drain(at + 1..).collect();
+            for gone in &cut {
+                place.remove(gone);
+            }
+            let mut whole = vec![p];
+            whole.extend(cut);
+            if whole.len() >= 3 {
+                rings.push(whole);
+            }
+        } else {
+            place.insert(p, stack.len());
+            stack.push(p);
+        }
+    }
+    if stack.len() >= 3 {
+        rings.push(stack);
+    }
+    rings
+}
+
+/// True when `inner`, which does not cross `outline`, lies in it.
+fn encloses(outline: &[Point], inner: &[Point]) -> bool {
+    inner
+        .iter()
+        .find_map(|&p| contains(outline, p))
+        .unwrap_or(false)
+}
+
+/// `None` on the outline itself.
+fn contains(outline: &[Point], p: Point) -> Option<bool> {
+    let mut inside = false;
+    for i in 0..outline.len() {
+        let (a, b) = (outline[i], outline[(i + 1) % outline.len()]);
+        if a == p || (a.y == p.y && b.y == p.y && (a.x.min(b.x)..=a.x.max(b.x)).contains(&p.x)) {
+            return None;
+        }
+        if (a.y > p.y) != (b.y > p.y) {
+            match cross(a, b, p).signum() {
+                0 => return None,
+                side => inside ^= (side > 0) == (b.y > a.y),
+            }
+        }
+    }
+    Some(inside)
+}

@@ -1,0 +1,586 @@
+//! Small faces join a neighbour, so that nothing is dropped and nothing is left open.
+//!
+//! 1. every face below the smallest area joins a neighbour
+//! 2. where a cell (a tile) holds more than its budget, faces first join neighbours of their own
+//!    class, smallest first, which changes no colour on the map
+//! 3. where that was not enough, the smallest join any neighbour
+//!
+//! A face joins the neighbour of its own class with the longest shared border. Without one, the
+//! choice is among the neighbours with a long border: the one whose class has lost most area
+//! in this cell so far. The joined face may also take the class of the smaller, when that keeps
+//! the sums closer to the truth. So what classes lose in one place they gain in another, and
+//! the area of a class stays what it is.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use rayon::prelude::*;
+
+use super::{Arcs, NONE, Point};
+
+/// What is known of a face. A face that joined another keeps its entry.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Face {
+    /// Grid units squared.
+    pub area: f64,
+    /// Number of the class; [`NONE`] when the layer has none.
+    pub class: u32,
+    /// How many faces it stands for; 0 when it has joined another.
+    pub count: u32,
+    /// A position in or near it.
+    pub place: Point,
+}
+
+/// When faces join.
+#[derive(Debug, Clone, Copy)]
+pub struct MergeOptions {
+    /// Faces below this area join a neighbour; grid units squared.
+    pub min_area: f64,
+    /// Cells are squares of `2^cell_shift` grid units.
+    pub cell_shift: u32,
+    /// What the faces of a cell may cost; 0 for no limit.
+    pub cell_budget: u64,
+    /// The grid on which the cost of vertices is estimated: `2^unit_shift` units.
+    pub unit_shift: u32,
+    /// Cost of a face that stands for itself, without its vertices.
+    pub single_cost: u32,
+    /// The same for a joined face.
+    pub merged_cost: u32,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MergeReport {
+    pub merged: u64,
+    /// Area that is shown in another class than its own, by this call; grid units squared.
+    pub reclassed_area: f64,
+}
+
+/// Area by which each class is over- or under-represented, per cell and class. Carried from
+/// level to level by [`Balance::coarser`].
+#[derive(Debug, Clone, Default)]
+pub struct Balance {
+    surplus: HashMap<(u64, u32), f64>,
+}
+
+impl Balance {
+    /// The sums over the four cells that make up each cell of the next coarser level.
+    pub fn coarser(&self) -> Balance {
+        // Sorted, because floating-point sums depend on the order.
+        let mut entries: Vec<_> = self.surplus.iter().map(|(&k, &v)| (k, v)).collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        let mut surplus = HashMap::new();
+        for ((cell, class), value) in entries {
+            let (x, y) = (cell >> 32, cell & 0xFFFF_FFFF);
+            *surplus
+                .entry(((x >> 1) << 32 | (y >> 1), class))
+                .or_insert(0.0) += value;
+        }
+        Balance { surplus }
+    }
+
+    fn of(&self, cell: u64, class: u32) -> f64 {
+        self.surplus.get(&(cell, class)).copied().unwrap_or(0.0)
+    }
+
+    fn shift(&mut self, cell: u64, from: u32, to: u32, area: f64) {
+        *self.surplus.entry((cell, from)).or_insert(0.0) -= area;
+        *self.surplus.entry((cell, to)).or_insert(0.0) += area;
+    }
+}
+
+/// Lets small faces join neighbours; arcs within a joined face vanish and the others are linked
+/// to longer ones. `faces` is indexed by the sides of the arcs.
+pub fn dissolve_small(
+    arcs: &Arcs,
+    faces: &mut [Face],
+    balance: &mut Balance,
+    options: &MergeOptions,
+) -> (Arcs, MergeReport) {
+    let mut merger = Merger::new(arcs, faces, balance, options);
+    merger.pass(Pass::Smallest);
+    if options.cell_budget > 0 {
+        merger.pass(Pass::SameClass);
+        merger.pass(Pass::Any);
+    }
+    let report = merger.report;
+    if report.merged == 0 {
+        return (arcs.clone(), report);
+    }
+    let parent = std::mem::take(&mut merger.parent);
+    drop(merger);
+    (relink(arcs, &parent), report)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Smallest,
+    SameClass,
+    Any,
+}
+
+const END: u32 = u32::MAX;
+
+struct Merger<'a> {
+    arcs: &'a Arcs,
+    faces: &'a mut [Face],
+    balance: &'a mut Balance,
+    options: &'a MergeOptions,
+    parent: Vec<u32>,
+    /// Per face: its arcs as a linked list of `arc · 2 + side`.
+    head: Vec<u32>,
+    tail: Vec<u32>,
+    next: Vec<u32>,
+    length: Vec<f32>,
+    cost: Vec<u32>,
+    cell_of_arc: Vec<u32>,
+    cell_of_face: Vec<u32>,
+    cell_key: Vec<u64>,
+    cell_cost: Vec<i64>,
+    report: MergeReport,
+}
+
+impl<'a> Merger<'a> {
+    fn new(
+        arcs: &'a Arcs,
+        faces: &'a mut [Face],
+        balance: &'a mut Balance,
+        options: &'a MergeOptions,
+    ) -> Merger<'a> {
+        let n = faces.len();
+        let (mut head, mut tail, mut next) =
+            (vec![END; n], vec![END; n], vec![END; arcs.len() * 2]);
+        for (arc, sides) in arcs.sides.iter().enumerate() {
+            for (side, &face) in sides.iter().enumerate() {
+                if face != NONE {
+                    let entry = (arc * 2 + side) as u32;
+                    append(&mut head, &mut tail, &mut next, face as usize, entry, entry);
+                }
+            }
+        }
+        let (length, cost): (Vec<f32>, Vec<u32>) = (0..arcs.len())
+            .into_par_iter()
+            .with_min_len(1024)
+            .map(|arc| measure(arcs.points_of(arc), options.unit_shift))
+            .unzip();
+        let mut ids: HashMap<u64, u32> = HashMap::new();
+        let mut cell_key = Vec::new();
+        let mut cell = |p: Point| {
+            let key = (u64::from(p.x as u32 >> options.cell_shift) << 32)
+                | u64::from(p.y as u32 >> options.cell_shift);
+            *ids.entry(key).or_insert_with(|| {
+                cell_key.push(key);
+                (cell_key.len() - 1) as u32
+            })
+        };
+        let cell_of_arc: Vec<u32> = (0..arcs.len())
+            .map(|arc| cell(arcs.points_of(arc)[0]))
+            .collect();
+        let cell_of_face: Vec<u32> = faces.iter().map(|face| cell(face.place)).collect();
+        let mut cell_cost = vec![0i64; cell_key.len()];
+        for arc in 0..arcs.len() {
+            let sides = arcs.sides[arc].iter().filter(|&&face| face != NONE).count();
+            cell_cost[cell_of_arc[arc] as usize] += i64::from(cost[arc]) * sides as i64;
+        }
+        for (i, face) in faces.iter().enumerate().filter(|(_, face)| face.count > 0) {
+            cell_cost[cell_of_face[i] as usize] += i64::from(own_cost(options, face.count));
+        }
+        Merger {
+            arcs,
+            balance,
+            options,
+            parent: (0..n as u32).collect(),
+            faces,
+            head,
+            tail,
+            next,
+            length,
+            cost,
+            cell_of_arc,
+            cell_of_face,
+            cell_key,
+            cell_cost,
+            report: MergeReport::default(),
+        }
+    }
+
+    fn root(&mut self, mut face: u32) -> u32 {
+        while self.parent[face as usize] != face {
+            let up = self.parent[self.parent[face as usize] as usize];
+            self.parent[face as usize] = up;
+            face = up;
+        }
+        face
+    }
+
+    fn is_due(&self, pass: Pass, face: u32) -> bool {
+        let over = || {
+            self.cell_cost[self.cell_of_face[face as usize] as usize]
+                > self.options.cell_budget as i64
+        };
+        match pass {
+            Pass::Smallest => self.faces[face as usize].area < self.options.min_area,
+            Pass::SameClass | Pass::Any => over(),
+        }
+    }
+
+    fn pass(&mut self, pass: Pass) {
+        // Areas are positive, so their bits sort like them.
+        let mut queue: BinaryHeap<Reverse<(u64, u32)>> = (0..self.faces.len() as u32)
+            .filter(|&face| self.faces[face as usize].count > 0 && self.is_due(pass, face))
+            .map(|face| Reverse((self.faces[face as usize].area.to_bits(), face)))
+            .collect();
+        let mut borders: Vec<(u32, f32)> = Vec::new();
+        while let Some(Reverse((bits, face))) = queue.pop() {
+            let own = self.faces[face as usize];
+            if own.count == 0 || own.area.to_bits() != bits || !self.is_due(pass, face) {
+                continue;
+            }
+            self.collect_borders(face, &mut borders);
+            let Some((into, class)) = self.choose(face, &borders, pass) else {
+                continue;
+            };
+            self.join(face, into, class);
+            if self.is_due(pass, into) {
+                queue.push(Reverse((self.faces[into as usize].area.to_bits(), into)));
+            }
+        }
+    }
+
+    /// The neighbours with the length of the shared border, in the order of their numbers.
+    fn collect_borders(&mut self, face: u32, borders: &mut Vec<(u32, f32)>) {
+        borders.clear();
+        let mut entry = self.head[face as usize];
+        while entry != END {
+            let arc = (entry >> 1) as usize;
+            let other = self.arcs.sides[arc][1 - (entry & 1) as usize];
+            if other != NONE {
+                let other = self.root(other);
+                if other != face {
+                    borders.push((other, self.length[arc]));
+                }
+            }
+            entry = self.next[entry as usize];
+        }
+        borders.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        borders.dedup_by(|gone, kept| {
+            let same = gone.0 == kept.0;
+            if same {
+                kept.1 += gone.1;
+            }
+            same
+        });
+    }
+
+    /// Whom to join, and the class of both then.
+    fn choose(&self, face: u32, borders: &[(u32, f32)], pass: Pass) -> Option<(u32, u32)> {
+        let own = self.faces[face as usize];
+        let longest = |list: &mut dyn Iterator<Item = &(u32, f32)>| {
+            list.copied()
+                .reduce(|best, next| if next.1 > best.1 { next } else { best })
+        };
+        let same = longest(
+            &mut borders
+                .iter()
+                .filter(|(other, _)| self.faces[*other as usize].class == own.class),
+        );
+        if let Some((into, _)) = same {
+            return Some((into, own.class));
+        }
+        if pass == Pass::SameClass {
+            return None;
+        }
+        let (_, length) = longest(&mut borders.iter())?;
+        let cell = self.cell_key[self.cell_of_face[face as usize] as usize];
+        let cost = |from: u32, to: u32, area: f64| {
+            let (a, b) = (self.balance.of(cell, from), self.balance.of(cell, to));
+            (a - area).powi(2) - a * a + (b + area).powi(2) - b * b
+        };
+        let mut best: Option<(f64, u32, u32)> = None;
+        for &(other, _) in borders.iter().filter(|(_, border)| *border >= length * 0.4) {
+            let theirs = self.faces[other as usize];
+            let mut offer = |cost: f64, class: u32| {
+                if best.is_none_or(|(least, _, _)| cost < least) {
+                    best = Some((cost, other, class));
+                }
+            };
+            offer(cost(own.class, theirs.class, own.area), theirs.class);
+            // Taking the smaller one's class is a larger lie; only among like-sized faces.
+            if theirs.area < 3.0 * own.area {
+                offer(cost(theirs.class, own.class, theirs.area), own.class);
+            }
+        }
+        best.map(|(_, into, class)| (into, class))
+    }
+
+    fn join(&mut self, face: u32, into: u32, class: u32) {
+        let (small, large) = (self.faces[face as usize], self.faces[into as usize]);
+        let (cell, cell_into) = (
+            self.cell_of_face[face as usize],
+            self.cell_of_face[into as usize],
+        );
+        if small.class != large.class {
+            let (lost, from) = if class == large.class {
+                (small.area, small.class)
+            } else {
+                (large.area, large.class)
+            };
+            self.balance
+                .shift(self.cell_key[cell as usize], from, class, lost);
+            self.report.reclassed_area += lost;
+        }
+        let mut entry = self.head[face as usize];
+        while entry != END {
+            let arc = (entry >> 1) as usize;
+            let other = self.arcs.sides[arc][1 - (entry & 1) as usize];
+            if other != NONE && self.root(other) == into {
+                self.cell_cost[self.cell_of_arc[arc] as usize] -= 2 * i64::from(self.cost[arc]);
+            }
+            entry = self.next[entry as usize];
+        }
+        self.cell_cost[cell as usize] -= i64::from(own_cost(self.options, small.count));
+        self.cell_cost[cell_into as usize] +=
+            i64::from(self.options.merged_cost) - i64::from(own_cost(self.options, large.count));
+        let (from, to) = (self.head[face as usize], self.tail[face as usize]);
+        if from != END {
+            append(
+                &mut self.head,
+                &mut self.tail,
+                &mut self.next,
+                into as usize,
+                from,
+                to,
+            );
+        }
+        self.parent[face as usize] = into;
+        self.faces[into as usize] = Face {
+            area: small.area + large.area,
+            class,
+            count: small.count + large.count,
+            place: large.place,
+        };
+        self.faces[face as usize].count = 0;
+        self.report.merged += 1;
+    }
+}
+
+fn own_cost(options: &MergeOptions, count: u32) -> u32 {
+    if count > 1 {
+        options.merged_cost
+    } else {
+        options.single_cost
+    }
+}
+
+fn append(head: &mut [u32], tail: &mut [u32], next: &mut [u32], face: usize, from: u32, to: u32) {
+    if head[face] == END {
+        head[face] = from;
+    } else {
+        next[tail[face] as usize] = from;
+    }
+    tail[face] = to;
+}
+
+/// Length in grid units, and the bytes its vertices take as zigzag varints on the coarse grid.
+fn measure(points: &[Point], unit_shift: u32) -> (f32, u32) {
+    let (mut length, mut cost) = (0.0f64, 0u32);
+    for p in points.windows(2) {
+        length +=
+            (f64::from(p[1].x) - f64::from(p[0].x)).hypot(f64::from(p[1].y) - f64::from(p[0].y));
+        let bytes = |a: i32, b: i32| {
+            let delta = ((b >> unit_shift) - (a >> unit_shift)).unsigned_abs();
+            1 + u32::from(delta >= 64) + u32::from(delta >= 8192)
+        };
+        if p[0].x >> unit_shift != p[1].x >> unit_shift
+            || p[0].y >> unit_shift != p[1].y >> unit_shift
+        {
+            cost += bytes(p[0].x, p[1].x) + bytes(p[0].y, p[1].y);
+        }
+    }
+    (length as f32, cost)
+}
+
+/// Gives arcs the faces that theirs joined, drops the ones between equals and links the rest
+/// where only two of them meet.
+fn relink(arcs: &Arcs, parent: &[u32]) -> Arcs {
+    let root = |mut face: u32| {
+        while face != NONE && parent[face as usize] != face {
+            face = parent[face as usize];
+        }
+        face
+    };
+    let sides: Vec<[u32; 2]> = arcs
+        .sides
+        .par_iter()
+        .with_min_len(4096)
+        .map(|s| s.map(root))
+        .collect();
+    let alive = |arc: usize| sides[arc][0] != sides[arc][1];
+    let mut ends: Vec<(u64, u32)> = Vec::with_capacity(arcs.len() * 2);
+    for arc in (0..arcs.len()).filter(|&arc| alive(arc)) {
+        let points = arcs.points_of(arc);
+        ends.push((points[0].key(), (arc as u32) << 1));
+        ends.push((points[points.len() - 1].key(), (arc as u32) << 1 | 1));
+    }
+    ends.par_sort_unstable();
+    let leaving = |end: u32| {
+        let [left, right] = sides[(end >> 1) as usize];
+        if end & 1 == 0 {
+            [left, right]
+        } else {
+            [right, left]
+        }
+    };
+    let mut link = vec![END; arcs.len() * 2];
+    for group in ends.chunk_by(|a, b| a.0 == b.0) {
+        if let [(_, one), (_, two)] = *group {
+            let [left, right] = leaving(one);
+            if leaving(two) == [right, left] {
+                link[one as usize] = two;
+                link[two as usize] = one;
+            }
+        }
+    }
+    let mut used = vec![false; arcs.len()];
+    let mut out = Arcs::default();
+    out.points.reserve(arcs.points.len());
+    let mut walk = |from: u32, used: &mut Vec<bool>| {
+        let mut at = from;
+        let mut first = true;
+        loop {
+            used[(at >> 1) as usize] = true;
+            let points = arcs.points_of((at >> 1) as usize);
+            let skip = usize::from(!first);
+            if at & 1 == 0 {
+                out.points.extend(points.iter().skip(skip));
+            } else {
+                out.points.extend(points.iter().rev().skip(skip));
+            }
+            first = false;
+            let next = link[(at ^ 1) as usize];
+            if next == END || used[(next >> 1) as usize] {
+                break;
+            }
+            at = next;
+        }
+        out.ends.push(out.points.len() as u32);
+        out.sides.push(leaving(from));
+    };
+    // In the order of the arcs, so that neighbours in the plane stay neighbours in the list.
+    for arc in (0..arcs.len()).filter(|&arc| alive(arc)) {
+        if used[arc] {
+            continue;
+        }
+        let mut start = (arc as u32) << 1;
+        // Back to where the chain starts, or once around.
+        while link[start as usize] != END {
+            start = link[start as usize] ^ 1;
+            if start >> 1 == arc as u32 {
+                break;
+            }
+        }
+        walk(start, &mut used);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Rings, build};
+    use super::*;
+
+    fn options(min_area: f64) -> MergeOptions {
+        MergeOptions {
+            min_area,
+            cell_shift: 20,
+            cell_budget: 0,
+            unit_shift: 1,
+            single_cost: 40,
+            merged_cost: 20,
+        }
+    }
+
+    /// Squares of 10 units in a row, with the given classes.
+    fn row(classes: &[u32]) -> (Arcs, Vec<Face>) {
+        let mut rings = Rings::default();
+        let mut faces = Vec::new();
+        for (i, &class) in classes.iter().enumerate() {
+            let x = i as i32 * 10;
+            rings.push(
+                i as u32,
+                [(x, 0), (x + 10, 0), (x + 10, 10), (x, 10)].map(|(x, y)| Point::new(x, y)),
+            );
+            faces.push(Face {
+                area: 100.0,
+                class,
+                count: 1,
+                place: Point::new(x, 0),
+            });
+        }
+        (build(&rings), faces)
+    }
+
+    #[test]
+    fn a_small_face_joins_the_neighbour_of_its_class() {
+        let (arcs, mut faces) = row(&[1, 2, 2]);
+        faces[1].area = 50.0;
+        let (out, report) =
+            dissolve_small(&arcs, &mut faces, &mut Balance::default(), &options(60.0));
+        assert_eq!(
+            report,
+            MergeReport {
+                merged: 1,
+                reclassed_area: 0.0
+            }
+        );
+        assert_eq!((faces[1].count, faces[2].count), (0, 2));
+        // Outer border of 0, the border 0|2, outer border of 2.
+        assert_eq!(out.len(), 3);
+    }
+
+    #[test]
+    fn what_a_class_loses_it_gains_elsewhere() {
+        let classes: Vec<u32> = (0..400).map(|i| (i * 7 % 11) % 3).collect();
+        let (arcs, mut faces) = row(&classes);
+        let mut balance = Balance::default();
+        dissolve_small(&arcs, &mut faces, &mut balance, &options(500.0));
+        for class in 0..3u32 {
+            let truth = classes.iter().filter(|&&c| c == class).count() as f64 * 100.0;
+            let shown: f64 = faces
+                .iter()
+                .filter(|f| f.count > 0 && f.class == class)
+                .map(|f| f.area)
+                .sum();
+            assert!(
+                (shown - truth).abs() < 0.03 * truth,
+                "class {class}: {shown} of {truth}"
+            );
+        }
+        assert!(
+            faces
+                .iter()
+                .filter(|f| f.count > 0)
+                .all(|f| f.area >= 500.0)
+        );
+        assert_eq!(faces.iter().map(|f| f.count).sum::<u32>(), 400);
+    }
+
+    #[test]
+    fn a_cell_over_its_budget_joins_equals_before_it_mixes() {
+        let (arcs, mut faces) = row(&[1, 1, 2, 2, 3]);
+        let budget = MergeOptions {
+            cell_budget: 1,
+            ..options(0.0)
+        };
+        let (_, report) = dissolve_small(&arcs, &mut faces, &mut Balance::default(), &budget);
+        assert_eq!(report.merged, 4);
+        let (arcs, mut faces) = row(&[1, 1, 2, 2, 3]);
+        let budget = MergeOptions {
+            cell_budget: 160,
+            ..options(0.0)
+        };
+        let (_, report) = dissolve_small(&arcs, &mut faces, &mut Balance::default(), &budget);
+        assert!(report.merged <= 2, "{report:?}");
+        assert_eq!(report.reclassed_area, 0.0);
+    }
+}

@@ -1,0 +1,220 @@
+//! Takes vertices away from arcs without moving a junction, folding a face or letting borders cross.
+//!
+//! Effective areas after Visvalingam and Whyatt (1993): the vertex whose triangle with its two
+//! neighbours is smallest goes first. It goes only if no other vertex lies in that triangle:
+//! then nothing that did not cross before can cross after. The vertices of other arcs count as
+//! they were at the start, so arcs can be worked on in any order and on any thread: the
+//! remaining vertices of each arc are among those the others were tested against.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use rayon::prelude::*;
+
+use super::index::typical_spacing;
+use super::{Arcs, Point, PointIndex, cross};
+
+/// Removes vertices whose triangle has at most `doubled_area_max` (twice the area, grid units).
+pub fn simplify(arcs: &Arcs, doubled_area_max: i64) -> Arcs {
+    let index = PointIndex::new(&arcs.points, typical_spacing(&arcs.points) * 1.5);
+    let parts: Vec<Arcs> = chunks_of(arcs, 1 << 14)
+        .into_par_iter()
+        .map_init(Worker::default, |worker, chunk| {
+            let mut out = Arcs::default();
+            for arc in chunk {
+                let range = arcs.range(arc);
+                worker.run(arcs, &index, range.start, range.end, doubled_area_max);
+                let kept = worker.kept(range.len());
+                out.push(
+                    kept.map(|i| arcs.points[range.start + i as usize]),
+                    arcs.sides[arc],
+                );
+            }
+            out
+        })
+        .collect();
+    let mut out = Arcs::default();
+    for part in &parts {
+        out.append(part);
+    }
+    out
+}
+
+/// Ranges of arcs with some `vertices` each, the unit of parallel work.
+pub(super) fn chunks_of(arcs: &Arcs, vertices: usize) -> Vec<std::ops::Range<usize>> {
+    let mut chunks = Vec::new();
+    let (mut start, mut filled) = (0, 0);
+    for arc in 0..arcs.len() {
+        filled += arcs.range(arc).len();
+        if filled >= vertices {
+            chunks.push(start..arc + 1);
+            (start, filled) = (arc + 1, 0);
+        }
+    }
+    if start < arcs.len() {
+        chunks.push(start..arcs.len());
+    }
+    chunks
+}
+
+/// Buffers of one arc, kept between arcs. Positions count from the start of the arc.
+#[derive(Default)]
+struct Worker {
+    previous: Vec<u32>,
+    next: Vec<u32>,
+    /// Counts up with every change of a vertex's triangle; older queue entries are void.
+    version: Vec<u32>,
+    alive: Vec<bool>,
+    queue: BinaryHeap<Reverse<(i64, u32, u32)>>,
+}
+
+impl Worker {
+    fn kept(&self, count: usize) -> impl Iterator<Item = u32> + '_ {
+        (0..count as u32).filter(|&i| self.alive[i as usize])
+    }
+
+    fn run(
+        &mut self,
+        arcs: &Arcs,
+        index: &PointIndex,
+        start: usize,
+        end: usize,
+        doubled_area_max: i64,
+    ) {
+        let points = &arcs.points[start..end];
+        let n = points.len();
+        self.alive.clear();
+        self.alive.resize(n, true);
+        // A closed arc keeps two vertices besides its ends, so that it stays a ring.
+        let closed = points.first() == points.last();
+        let mut spare = (n as u32).saturating_sub(if closed { 4 } else { 2 });
+        if spare == 0 {
+            return;
+        }
+        let area = |p: u32, v: u32, q: u32| {
+            cross(points[p as usize], points[v as usize], points[q as usize]).abs()
+        };
+        self.queue.clear();
+        for v in 1..n as u32 - 1 {
+            let a = area(v - 1, v, v + 1);
+            if a <= doubled_area_max {
+                self.queue.push(Reverse((a, v, 0)));
+            }
+        }
+        if self.queue.is_empty() {
+            return;
+        }
+        self.previous.clear();
+        self.previous
+            .extend((0..n as u32).map(|i| i.wrapping_sub(1)));
+        self.next.clear();
+        self.next.extend(1..=n as u32);
+        self.version.clear();
+        self.version.resize(n, 0);
+        while let Some(Reverse((a, v, version))) = self.queue.pop() {
+            if spare == 0 {
+                break;
+            }
+            if !self.alive[v as usize] || self.version[v as usize] != version {
+                continue;
+            }
+            let (p, q) = (self.previous[v as usize], self.next[v as usize]);
+            if self.holds_a_vertex(arcs, index, start, end, [p, v, q]) {
+                continue;
+            }
+            self.alive[v as usize] = false;
+            spare -= 1;
+            self.next[p as usize] = q;
+            self.previous[q as usize] = p;
+            for w in [p, q] {
+                if w == 0 || w as usize == n - 1 {
+                    continue;
+                }
+                self.version[w as usize] += 1;
+                let own = area(self.previous[w as usize], w, self.next[w as usize]);
+                // Never before the vertex that made it smaller went.
+                let own = own.max(a);
+                if own <= doubled_area_max {
+                    self.queue.push(Reverse((own, w, self.version[w as usize])));
+                }
+            }
+        }
+    }
+
+    fn holds_a_vertex(
+        &self,
+        arcs: &Arcs,
+        index: &PointIndex,
+        start: usize,
+        end: usize,
+        corners: [u32; 3],
+    ) -> bool {
+        let [a, v, b] = corners.map(|i| arcs.points[start + i as usize]);
+        let min = Point::new(a.x.min(v.x).min(b.x), a.y.min(v.y).min(b.y));
+        let max = Point::new(a.x.max(v.x).max(b.x), a.y.max(v.y).max(b.y));
+        let turn = cross(a, v, b).signum();
+        if turn == 0 {
+            // Nothing is swept over when the three are in line.
+            return false;
+        }
+        index.any_in_box(min, max, |item| {
+            let i = item as usize;
+            let p = arcs.points[i];
+            if p.x < min.x || p.x > max.x || p.y < min.y || p.y > max.y {
+                return false;
+            }
+            // The ends of the new edge may be junctions that other arcs share.
+            if p == a || p == b {
+                return false;
+            }
+            if (start..end).contains(&i)
+                && (!self.alive[i - start] || i - start == corners[1] as usize)
+            {
+                return false;
+            }
+            cross(a, v, p).signum() != -turn
+                && cross(v, b, p).signum() != -turn
+                && cross(b, a, p).signum() != -turn
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arc(points: &[(i32, i32)]) -> Vec<Point> {
+        points.iter().map(|&(x, y)| Point::new(x, y)).collect()
+    }
+
+    #[test]
+    fn a_small_bend_goes_and_a_large_one_stays() {
+        let mut arcs = Arcs::default();
+        arcs.push(
+            arc(&[(0, 0), (50, 1), (100, 0), (150, 80), (200, 0)]),
+            [0, 1],
+        );
+        let out = simplify(&arcs, 400);
+        assert_eq!(out.points, arc(&[(0, 0), (100, 0), (150, 80), (200, 0)]));
+    }
+
+    #[test]
+    fn a_bend_around_a_vertex_of_another_arc_stays() {
+        let mut arcs = Arcs::default();
+        arcs.push(arc(&[(0, 0), (50, 10), (100, 0)]), [0, 1]);
+        arcs.push(arc(&[(50, -50), (50, 5)]), [1, 2]);
+        let out = simplify(&arcs, 10_000);
+        assert_eq!(out.points, arcs.points);
+        arcs.points[4] = Point::new(50, -5);
+        assert_eq!(simplify(&arcs, 10_000).points_of(0).len(), 2);
+    }
+
+    #[test]
+    fn a_ring_keeps_three_corners() {
+        let mut arcs = Arcs::default();
+        arcs.push(arc(&[(0, 0), (4, 0), (4, 4), (0, 4), (0, 0)]), [0, NONE]);
+        assert_eq!(simplify(&arcs, 1_000_000).points.len(), 4);
+    }
+
+    use super::super::NONE;
+}
