@@ -75,9 +75,16 @@ impl FromStr for Degrees {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Degrees, String> {
-        let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+        let numbers: Option<Vec<f64>> = text
+            .split(',')
+            .map(|part| part.trim().parse().ok())
+            .collect();
         match numbers.as_deref() {
-            Some(&[w, s, e, n]) if w < e && s < n && w >= -180.0 && e <= 180.0 && s >= -90.0 && n <= 90.0 => Ok(Degrees(Bbox::new(w, s, e, n))),
+            Some(&[w, s, e, n])
+                if w < e && s < n && w >= -180.0 && e <= 180.0 && s >= -90.0 && n <= 90.0 =>
+            {
+                Ok(Degrees(Bbox::new(w, s, e, n)))
+            }
             _ => Err("expected W,S,E,N in degrees with W < E and S < N".into()),
         }
     }
@@ -105,15 +112,24 @@ pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
     let snapshots = args
         .layers
         .iter()
-        .map(|name| store.snapshot(name)?.ok_or_else(|| Failure::NoSuchLayer { name: name.clone() }))
+        .map(|name| {
+            store
+                .snapshot(name)?
+                .ok_or_else(|| Failure::NoSuchLayer { name: name.clone() })
+        })
         .collect::<Result<Vec<_>, Failure>>()?;
     let grids = store.grids()?;
-    let grid = grids.iter().find(|grid| grid.id == args.grid).ok_or_else(|| Failure::NoSuchGrid {
-        name: args.grid.clone(),
-        known: grids.iter().map(|grid| grid.id.clone()).collect(),
-    })?;
+    let grid = grids
+        .iter()
+        .find(|grid| grid.id == args.grid)
+        .ok_or_else(|| Failure::NoSuchGrid {
+            name: args.grid.clone(),
+            known: grids.iter().map(|grid| grid.id.clone()).collect(),
+        })?;
     let bbox_in_grid = match &args.bbox {
-        Some(Degrees(bbox)) => Some(Warp::new(&Crs::from_user("EPSG:4326")?, grid.epsg, bbox)?.bbox(bbox)),
+        Some(Degrees(bbox)) => {
+            Some(Warp::new(&Crs::from_user("EPSG:4326")?, grid.epsg, bbox)?.bbox(bbox))
+        }
         None => None,
     };
     let options = ArchiveOptions {
@@ -123,19 +139,34 @@ pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
         shard: args.shard.map(|Shard(i, n)| (i - 1, n)),
         tile: TileOptions::default(),
     };
-    let layers: Vec<TileLayer> = snapshots.iter().map(|snapshot| TileLayer { snapshot: snapshot.clone(), fields: None }).collect();
+    let layers: Vec<TileLayer> = snapshots
+        .iter()
+        .map(|snapshot| TileLayer {
+            snapshot: snapshot.clone(),
+            fields: None,
+        })
+        .collect();
     let name = args.layers.join(",");
     let about = About {
         name: &name,
-        bounds_lonlat: snapshots.iter().fold(Bbox::EMPTY, |all, s| all.union(&s.manifest.bounds_lonlat)),
+        bounds_lonlat: snapshots
+            .iter()
+            .fold(Bbox::EMPTY, |all, s| all.union(&s.manifest.bounds_lonlat)),
         tilejson: &tilejson::document(&snapshots, grid, ""),
     };
     let bar = progress_bar(globals);
-    let report = archive::write(&layers, grid, &options, &Target::of_path(&args.out), &about, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-        true
-    })?;
+    let report = archive::write(
+        &layers,
+        grid,
+        &options,
+        &Target::of_path(&args.out),
+        &about,
+        &mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+            true
+        },
+    )?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let mut out = std::io::stdout().lock();
@@ -158,18 +189,34 @@ pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
             report.tiles + report.resumed,
         )?;
         if report.resumed > 0 {
-            writeln!(out, "  {} tiles were there from a run that was interrupted (续传)", report.resumed)?;
+            writeln!(
+                out,
+                "  {} tiles were there from a run that was interrupted (续传)",
+                report.resumed
+            )?;
         }
         if report.omitted > 0 {
-            writeln!(out, "  {} times a feature was left out of a tile that would have been too large (超限省略)", report.omitted)?;
+            writeln!(
+                out,
+                "  {} times a feature was left out of a tile that would have been too large (超限省略)",
+                report.omitted
+            )?;
         }
     }
-    Ok(if report.omitted > 0 { Outcome::Findings } else { Outcome::Done })
+    Ok(if report.omitted > 0 {
+        Outcome::Findings
+    } else {
+        Outcome::Done
+    })
 }
 
 fn progress_bar(globals: &Globals) -> ProgressBar {
     let hidden = globals.quiet || globals.json || !std::io::stderr().is_terminal();
-    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(8) };
+    let target = if hidden {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr_with_hz(8)
+    };
     let bar = ProgressBar::with_draw_target(None, target);
     let template = "{prefix} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta}";
     bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));

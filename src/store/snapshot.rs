@@ -42,7 +42,7 @@ pub struct VectorData {
     pub index: FeatureIndex,
     pub ids: IdIndex,
     /// Watertight faces per zoom, for layers of polygons that share their borders.
-    pub pyramid: Option<Pyramid>,
+    pub pyramid: Option<Box<Pyramid>>,
 }
 
 /// A Cloud Optimised GeoTIFF.
@@ -77,7 +77,7 @@ impl Snapshot {
                 features: FgbFile::open(&dir.join(FEATURES_FILE))?,
                 index: FeatureIndex::open(&dir.join(INDEX_FILE))?,
                 ids: IdIndex::open(&dir.join(IDS_FILE))?,
-                pyramid: Pyramid::open(dir)?,
+                pyramid: Pyramid::open(dir)?.map(Box::new),
             }),
             LayerGeometry::Raster(_) => LayerData::Image(ImageData {
                 image: Cog::open(&dir.join(IMAGE_FILE))?,

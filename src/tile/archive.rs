@@ -330,10 +330,7 @@ fn fingerprint(layers: &[TileLayer], grid: &TileGrid, options: &ArchiveOptions) 
 }
 
 enum Sink {
-    Pmtiles {
-        writer: Box<PmtilesWriter>,
-        path: PathBuf,
-    },
+    Pmtiles(Box<PmtilesWriter>),
     Mbtiles {
         writer: Box<MbtilesWriter>,
         part: PathBuf,
@@ -356,10 +353,10 @@ impl Sink {
             });
         }
         match target {
-            Target::Pmtiles(path) => Ok(Sink::Pmtiles {
-                writer: Box::new(PmtilesWriter::resume_or_create(path, fingerprint)?),
-                path: path.clone(),
-            }),
+            Target::Pmtiles(path) => Ok(Sink::Pmtiles(Box::new(PmtilesWriter::resume_or_create(
+                path,
+                fingerprint,
+            )?))),
             Target::Mbtiles(path) => {
                 let part = part_path(path);
                 Ok(Sink::Mbtiles {
@@ -381,7 +378,7 @@ impl Sink {
     /// Takes the tiles away that are already there; says how many.
     fn skip_done(&self, tiles: &mut Vec<(u64, TileCoord)>) -> u64 {
         match self {
-            Sink::Pmtiles { writer, .. } => {
+            Sink::Pmtiles(writer) => {
                 if let Some(last) = writer.last_tile_id() {
                     tiles.retain(|&(key, _)| key > last);
                 }
@@ -393,7 +390,7 @@ impl Sink {
 
     fn put(&mut self, batch: &[Packed]) -> Result<(), ArchiveError> {
         match self {
-            Sink::Pmtiles { writer, .. } => {
+            Sink::Pmtiles(writer) => {
                 for tile in batch {
                     writer.push(tile.key, &tile.bytes)?;
                 }
@@ -430,7 +427,7 @@ impl Sink {
             .unwrap_or_default();
         let center = bounds.center();
         match self {
-            Sink::Pmtiles { writer, .. } => {
+            Sink::Pmtiles(writer) => {
                 let description = pmtiles::Description {
                     tile_type: pmtiles::TileType::Mvt,
                     tile_compression: pmtiles::Compression::Gzip,

@@ -424,7 +424,7 @@ impl<'a> Cutter<'a> {
                 let (from, to) = (self.events[exit].along, self.events[next].along);
                 let wraps = next <= exit;
                 for (along, corner) in self.corners() {
-                    if !wraps && along > from && along < to || wraps && along > from {
+                    if along > from && (wraps || along < to) {
                         ring.push(corner);
                     }
                 }
