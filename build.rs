@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
+    keep_sqlite_to_ourselves();
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     println!("cargo::rerun-if-changed=build.rs");
@@ -38,6 +39,14 @@ fn main() {
     collect(&styles, &mut files);
     files.sort();
     write_table(&out.join("styles.rs"), &styles, &files);
+}
+
+/// Our own SQLite is linked in; GDAL and SpatiaLite bring the system's. Were ours visible to them,
+/// the loader would give them half of each: they crash at the first GeoPackage.
+fn keep_sqlite_to_ourselves() {
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
+        println!("cargo::rustc-link-arg=-Wl,--exclude-libs,ALL");
+    }
 }
 
 fn write_table(path: &Path, folder: &Path, files: &[PathBuf]) {
