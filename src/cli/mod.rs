@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 done with findings above a threshold, 2 failed.
 
+mod import;
 mod inspect;
+mod progress;
 mod serve;
 mod tiles;
 
@@ -62,6 +64,7 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Import(import::ImportArgs),
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
     Tiles(tiles::TilesArgs),
@@ -84,6 +87,21 @@ pub enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error("{message}")]
+    Usage { message: String },
+    #[error("{path}: {source}")]
+    File {
+        path: std::path::PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Source(#[from] crate::source::SourceError),
+    #[error(transparent)]
+    Raster(#[from] crate::source::raster::RasterError),
+    #[error(transparent)]
+    Ingest(#[from] crate::ingest::IngestError),
+    #[error(transparent)]
+    Image(#[from] crate::ingest::raster::ImageImportError),
     #[error("--log {given:?}: {reason}")]
     LogLevel { given: String, reason: String },
     #[error(transparent)]
@@ -103,6 +121,9 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.globals.json;
     let result = match cli.command {
+        Command::Import(args) => {
+            start_log(&cli.globals).and_then(|()| import::run(&args, &cli.globals))
+        }
         Command::Serve(args) => serve::run(args, cli.globals),
         Command::Inspect(args) => {
             start_log(&cli.globals).and_then(|()| inspect::run(args, &cli.globals))

@@ -82,9 +82,8 @@ fn pole_of_largest_part(geometry: &Geometry) -> Option<LabelPoint> {
 /// Pole of inaccessibility of one polygon given as closed rings, shell first.
 fn pole(rings: &[&[f64]]) -> LabelPoint {
     let bbox = Bbox::of_xy(rings[0]);
-    let vertices: usize = rings.iter().map(|r| r.len() / 2).sum();
-    let cell_size = bbox.width().min(bbox.height());
     let [cx, cy] = bbox.center();
+    let cell_size = bbox.width().min(bbox.height()) as f32;
     if cell_size <= 0.0 || !cell_size.is_finite() {
         return LabelPoint {
             x: cx,
@@ -92,22 +91,21 @@ fn pole(rings: &[&[f64]]) -> LabelPoint {
             clearance: 0.0,
         };
     }
-    let mut budget = (MAX_DISTANCE_EVALUATIONS / vertices.max(1)).max(40);
+    let edges = Edges::around([cx, cy], rings);
+    let mut budget = (MAX_DISTANCE_EVALUATIONS / edges.count.max(1)).max(40);
 
-    let mut best = centroid_cell(rings, &bbox);
+    let mut best = centroid_cell(rings[0], [cx, cy], &edges);
     let mut queue = BinaryHeap::new();
-    let half = cell_size / 2.0;
     // An elongated box is covered by at most 64 cells per side; the rest comes by splitting.
-    let columns = (bbox.width() / cell_size).ceil().clamp(1.0, 64.0);
-    let rows = (bbox.height() / cell_size).ceil().clamp(1.0, 64.0);
-    let half_cover = half
-        .max(bbox.width() / columns / 2.0)
-        .max(bbox.height() / rows / 2.0);
+    let (width, height) = (bbox.width() as f32, bbox.height() as f32);
+    let columns = (width / cell_size).ceil().clamp(1.0, 64.0);
+    let rows = (height / cell_size).ceil().clamp(1.0, 64.0);
+    let half = (width / columns / 2.0).max(height / rows / 2.0);
     for column in 0..columns as usize {
         for row in 0..rows as usize {
-            let x = bbox.min_x + (column as f64 + 0.5) * bbox.width() / columns;
-            let y = bbox.min_y + (row as f64 + 0.5) * bbox.height() / rows;
-            let cell = Cell::new(x, y, half_cover, rings);
+            let x = -width / 2.0 + (column as f32 + 0.5) * width / columns;
+            let y = -height / 2.0 + (row as f32 + 0.5) * height / rows;
+            let cell = Cell::new(x, y, half, &edges);
             if cell.distance > best.distance {
                 best = cell;
             }
@@ -121,7 +119,7 @@ fn pole(rings: &[&[f64]]) -> LabelPoint {
         }
         let half = cell.half / 2.0;
         for (dx, dy) in [(-half, -half), (half, -half), (-half, half), (half, half)] {
-            let child = Cell::new(cell.x + dx, cell.y + dy, half, rings);
+            let child = Cell::new(cell.x + dx, cell.y + dy, half, &edges);
             budget = budget.saturating_sub(1);
             if child.distance > best.distance {
                 best = child;
@@ -132,42 +130,44 @@ fn pole(rings: &[&[f64]]) -> LabelPoint {
         }
     }
     LabelPoint {
-        x: best.x,
-        y: best.y,
-        clearance: best.distance.max(0.0),
+        x: cx + f64::from(best.x),
+        y: cy + f64::from(best.y),
+        clearance: f64::from(best.distance.max(0.0)),
     }
 }
 
-/// The gain in clearance for which the search goes on: a tenth of what is there (a label's place
-/// shows no more), and anything while no point inside has been found.
-fn worthwhile_gain(clearance: f64, cell_size: f64) -> f64 {
+/// The gain in clearance for which the search goes on: a seventh of what is there (a label's
+/// place shows no more), and anything while no point inside has been found.
+fn worthwhile_gain(clearance: f32, cell_size: f32) -> f32 {
     if clearance > 0.0 {
-        (clearance * 0.1).max(cell_size * 1e-4)
+        (clearance * 0.15).max(cell_size * 1e-4)
     } else {
         0.0
     }
 }
 
+/// A square of the search, relative to the centre of the polygon's box. Single precision is
+/// far more than a label's place needs, and runs twice as wide.
 #[derive(Clone, Copy)]
 struct Cell {
-    x: f64,
-    y: f64,
-    half: f64,
+    x: f32,
+    y: f32,
+    half: f32,
     /// Signed distance of the centre to the border, negative outside.
-    distance: f64,
+    distance: f32,
     /// The best distance any point of the cell can have.
-    reach: f64,
+    reach: f32,
 }
 
 impl Cell {
-    fn new(x: f64, y: f64, half: f64, rings: &[&[f64]]) -> Cell {
-        let distance = signed_distance(x, y, rings);
+    fn new(x: f32, y: f32, half: f32, edges: &Edges) -> Cell {
+        let distance = edges.signed_distance(x, y);
         Cell {
             x,
             y,
             half,
             distance,
-            reach: distance + half * std::f64::consts::SQRT_2,
+            reach: distance + half * std::f32::consts::SQRT_2,
         }
     }
 }
@@ -192,8 +192,7 @@ impl Ord for Cell {
     }
 }
 
-fn centroid_cell(rings: &[&[f64]], bbox: &Bbox) -> Cell {
-    let ring = rings[0];
+fn centroid_cell(ring: &[f64], [cx, cy]: [f64; 2], edges: &Edges) -> Cell {
     let (x0, y0) = (ring[0], ring[1]);
     let (mut twice, mut sx, mut sy) = (0.0, 0.0, 0.0);
     for p in ring.windows(4).step_by(2) {
@@ -204,38 +203,110 @@ fn centroid_cell(rings: &[&[f64]], bbox: &Bbox) -> Cell {
         sy += (ay + by) * cross;
     }
     if twice == 0.0 {
-        let [x, y] = bbox.center();
-        return Cell::new(x, y, 0.0, rings);
+        return Cell::new(0.0, 0.0, 0.0, edges);
     }
-    Cell::new(x0 + sx / (3.0 * twice), y0 + sy / (3.0 * twice), 0.0, rings)
+    let (x, y) = (x0 + sx / (3.0 * twice) - cx, y0 + sy / (3.0 * twice) - cy);
+    Cell::new(x as f32, y as f32, 0.0, edges)
 }
 
-fn signed_distance(x: f64, y: f64, rings: &[&[f64]]) -> f64 {
-    let mut inside = false;
-    let mut nearest = f64::INFINITY;
-    for ring in rings {
-        for p in ring.windows(4).step_by(2) {
-            let (ax, ay, bx, by) = (p[0], p[1], p[2], p[3]);
-            if (ay > y) != (by > y) && x < (bx - ax) * (y - ay) / (by - ay) + ax {
-                inside = !inside;
-            }
-            nearest = nearest.min(segment_distance_squared(x, y, ax, ay, bx, by));
-        }
-    }
-    let distance = nearest.sqrt();
-    if inside { distance } else { -distance }
+const LANES: usize = 8;
+
+/// The polygon's edges as columns in blocks of eight, so that distances are taken eight at a
+/// time; unused lanes are points infinitely far away.
+struct Edges {
+    blocks: Vec<EdgeBlock>,
+    count: usize,
 }
 
-fn segment_distance_squared(x: f64, y: f64, ax: f64, ay: f64, bx: f64, by: f64) -> f64 {
-    let (dx, dy) = (bx - ax, by - ay);
-    let length_squared = dx * dx + dy * dy;
-    let t = if length_squared > 0.0 {
-        (((x - ax) * dx + (y - ay) * dy) / length_squared).clamp(0.0, 1.0)
-    } else {
-        0.0
+#[derive(Clone)]
+struct EdgeBlock {
+    from_x: [f32; LANES],
+    from_y: [f32; LANES],
+    to_y: [f32; LANES],
+    run_x: [f32; LANES],
+    run_y: [f32; LANES],
+    /// 1 / length².
+    inverse: [f32; LANES],
+    /// run_x / run_y, for the crossing with a level ray.
+    slope: [f32; LANES],
+}
+
+impl EdgeBlock {
+    const EMPTY: EdgeBlock = EdgeBlock {
+        from_x: [f32::MAX; LANES],
+        from_y: [f32::MAX; LANES],
+        to_y: [f32::MAX; LANES],
+        run_x: [0.0; LANES],
+        run_y: [0.0; LANES],
+        inverse: [0.0; LANES],
+        slope: [0.0; LANES],
     };
-    let (ex, ey) = (x - (ax + t * dx), y - (ay + t * dy));
-    ex * ex + ey * ey
+}
+
+impl Edges {
+    fn around([cx, cy]: [f64; 2], rings: &[&[f64]]) -> Edges {
+        let mut edges = Edges {
+            blocks: Vec::with_capacity(
+                rings.iter().map(|r| r.len() / 2).sum::<usize>() / LANES + 1,
+            ),
+            count: 0,
+        };
+        for ring in rings {
+            for p in ring.windows(4).step_by(2) {
+                let lane = edges.count % LANES;
+                if lane == 0 {
+                    edges.blocks.push(EdgeBlock::EMPTY);
+                }
+                let block = edges.blocks.len() - 1;
+                let block = &mut edges.blocks[block];
+                let (from_x, from_y) = ((p[0] - cx) as f32, (p[1] - cy) as f32);
+                let (to_x, to_y) = ((p[2] - cx) as f32, (p[3] - cy) as f32);
+                let (run_x, run_y) = (to_x - from_x, to_y - from_y);
+                let length_squared = run_x * run_x + run_y * run_y;
+                block.from_x[lane] = from_x;
+                block.from_y[lane] = from_y;
+                block.to_y[lane] = to_y;
+                block.run_x[lane] = run_x;
+                block.run_y[lane] = run_y;
+                block.inverse[lane] = if length_squared > 0.0 {
+                    1.0 / length_squared
+                } else {
+                    0.0
+                };
+                block.slope[lane] = if run_y == 0.0 { 0.0 } else { run_x / run_y };
+                edges.count += 1;
+            }
+        }
+        edges
+    }
+
+    /// Distance to the border, negative outside (even-odd).
+    fn signed_distance(&self, x: f32, y: f32) -> f32 {
+        let mut nearest = [f32::MAX; LANES];
+        let mut crossings = [0u32; LANES];
+        for block in &self.blocks {
+            for lane in 0..LANES {
+                let (px, py) = (x - block.from_x[lane], y - block.from_y[lane]);
+                let (run_x, run_y) = (block.run_x[lane], block.run_y[lane]);
+                let along = (px * run_x + py * run_y) * block.inverse[lane];
+                let along = if along > 0.0 { along } else { 0.0 };
+                let along = if along < 1.0 { along } else { 1.0 };
+                let (ex, ey) = (px - along * run_x, py - along * run_y);
+                let squared = ex * ex + ey * ey;
+                nearest[lane] = if squared < nearest[lane] {
+                    squared
+                } else {
+                    nearest[lane]
+                };
+                let spans = (block.from_y[lane] > y) != (block.to_y[lane] > y);
+                let right = px < py * block.slope[lane];
+                crossings[lane] ^= u32::from(spans & right);
+            }
+        }
+        let distance = nearest.into_iter().fold(f32::MAX, f32::min).sqrt();
+        let inside = crossings.into_iter().fold(0, |all, one| all ^ one) == 1;
+        if inside { distance } else { -distance }
+    }
 }
 
 #[cfg(test)]

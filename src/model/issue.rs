@@ -117,6 +117,18 @@ impl IssueLog {
         }
     }
 
+    /// Takes another log in, as if its findings had been pushed here.
+    pub fn absorb(&mut self, other: IssueLog) {
+        for group in other.groups {
+            let counted = group.examples.len() as u64;
+            for issue in group.examples {
+                self.push(issue);
+            }
+            let at = self.position[&(group.code, group.severity)];
+            self.groups[at].count += group.count - counted;
+        }
+    }
+
     /// Findings grouped by code, in the order in which the codes first appeared.
     pub fn groups(&self) -> &[IssueGroup] {
         &self.groups

@@ -148,7 +148,7 @@ fn collect_sums(base: &Path, dir: &Path, sums: &mut Vec<FileSum>) -> Result<(), 
 }
 
 /// Length and XXH3-128 of a file.
-pub(super) fn checksum(path: &Path) -> std::io::Result<(u64, String)> {
+pub fn checksum(path: &Path) -> std::io::Result<(u64, String)> {
     use std::io::Read;
     let mut file = File::open(path)?;
     let mut hasher = Xxh3::new();

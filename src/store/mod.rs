@@ -29,7 +29,7 @@ use crate::format::FormatError;
 use crate::format::tilematrixset::TileMatrixSetError;
 use crate::model::{LayerName, Manifest, TileGrid};
 use catalog::{Catalog, Stamp};
-pub use draft::Draft;
+pub use draft::{Draft, checksum};
 pub use pyramid::{LevelInfo, PYRAMID_DIR, PYRAMID_VERSION, Pyramid, PyramidInfo};
 pub use snapshot::{
     FEATURES_FILE, IDS_FILE, IMAGE_FILE, INDEX_FILE, ImageData, LayerData, Snapshot, VectorData,

@@ -1,0 +1,58 @@
+//! A bar on the terminal while an import runs, with its rate and the time left.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+
+use super::Globals;
+use crate::ingest;
+
+/// The bar of one layer; nothing is drawn when standard error is no terminal.
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    pub fn start(globals: &Globals, layer: &str, expected: Option<u64>) -> Progress {
+        let hidden = globals.quiet || globals.json || !std::io::stderr().is_terminal();
+        let target = if hidden {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr_with_hz(8)
+        };
+        let bar = ProgressBar::with_draw_target(expected, target);
+        bar.set_style(style(expected.is_some()));
+        bar.set_prefix(layer.to_string());
+        Progress { bar }
+    }
+
+    /// Shows where the import stands; always says to go on.
+    pub fn show(&self, at: ingest::Progress) -> bool {
+        match at {
+            ingest::Progress::Reading(read) => {
+                self.bar.set_message("读取 reading");
+                self.bar.set_position(read);
+            }
+            ingest::Progress::Writing(written, total) => {
+                self.bar.set_message("写入 writing");
+                self.bar.set_style(style(true));
+                self.bar.set_length(total);
+                self.bar.set_position(written);
+            }
+            ingest::Progress::Publishing => self.bar.set_message("发布 publishing"),
+        }
+        true
+    }
+
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(length_known: bool) -> ProgressStyle {
+    let template = if length_known {
+        "{prefix} {msg} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta}"
+    } else {
+        "{prefix} {msg} {spinner} {human_pos} {per_sec} {elapsed}"
+    };
+    ProgressStyle::with_template(template).expect("the template is well formed")
+}
