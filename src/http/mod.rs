@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 
 use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -38,7 +38,7 @@ use metrics::{Metrics, add_one};
 use pool::{Pool, Refused};
 use portal::Portal;
 use service::Service;
-use stream::WriteLimited;
+use stream::{Answering, Limited};
 use tiles::TileCache;
 
 /// How the server behaves; the defaults are those of `onemap serve`.
@@ -337,12 +337,15 @@ async fn connection(
         tracing::debug!(%error, "nodelay");
     }
     let options = &app.options;
-    let io = TokioIo::new(WriteLimited::new(stream, options.write_time));
+    let answering = Answering::default();
+    let service = Service {
+        app: app.clone(),
+        answering: answering.clone(),
+    };
+    let stream = Limited::new(stream, options.head_time, options.write_time, answering);
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.head_time)
         .max_buf_size(options.max_head_bytes)
-        .serve_connection(io, Service(app.clone()));
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

@@ -18,31 +18,34 @@ use super::answer::{self, REQUEST_ID, Reply};
 use super::documents::{self, Client};
 use super::encoding::Encoding;
 use super::metrics::{Endpoint, add_one};
+use super::stream::Answering;
 use super::{App, pool, tiles};
 use crate::protocol::xyz::TileFormat;
 use crate::protocol::{self, Problem};
 use crate::query::SearchQuery;
 
-/// What is done with every request.
-#[derive(Clone)]
-pub struct Service(pub Arc<App>);
+/// What is done with every request of a connection.
+pub struct Service {
+    pub app: Arc<App>,
+    pub answering: Answering,
+}
 
 /// An answer that is there, or on its way.
-pub enum Answering {
+pub enum Answer {
     Ready(Option<Reply>),
     Slow(Pin<Box<dyn Future<Output = Reply> + Send>>),
 }
 
-impl Future for Answering {
+impl Future for Answer {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            Answering::Ready(reply) => {
+            Answer::Ready(reply) => {
                 let reply = reply.take().expect("polled once after it was ready");
                 Poll::Ready(Ok(reply))
             }
-            Answering::Slow(future) => future.as_mut().poll(cx).map(Ok),
+            Answer::Slow(future) => future.as_mut().poll(cx).map(Ok),
         }
     }
 }
@@ -50,11 +53,12 @@ impl Future for Answering {
 impl hyper::service::Service<Request<Incoming>> for Service {
     type Response = Reply;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = Answer;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
+    fn call(&self, request: Request<Incoming>) -> Answer {
         let started = Instant::now();
-        let app = &self.0;
+        self.answering.begin();
+        let app = &self.app;
         let headers = request.headers();
         let accepted = headers.get(header::ACCEPT_ENCODING);
         let encoding = Encoding::negotiate(accepted.map(HeaderValue::as_bytes));
@@ -69,10 +73,10 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             let endpoint = Endpoint::VectorTile;
             app.metrics
                 .request(endpoint, reply.status().as_u16(), started.elapsed());
-            return Answering::Ready(Some(reply));
+            return Answer::Ready(Some(reply));
         }
         let app = app.clone();
-        Answering::Slow(Box::pin(slow(app, request, encoding, started)))
+        Answer::Slow(Box::pin(slow(app, request, encoding, started)))
     }
 }
 
