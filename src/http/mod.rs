@@ -345,6 +345,7 @@ async fn connection(
     let stream = Limited::new(stream, options.head_time, options.write_time, answering);
     let connection = http1::Builder::new()
         .max_buf_size(options.max_head_bytes)
+        .max_header_size(options.max_head_bytes)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {

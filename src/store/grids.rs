@@ -41,7 +41,7 @@ pub fn published(root: &Path) -> Result<Vec<TileGrid>, StoreError> {
             .map_err(|e| StoreError::io(&path, e))?;
         let grid = tilematrixset::read(&text).map_err(|source| StoreError::Grid {
             path: path.clone(),
-            source,
+            source: Box::new(source),
         })?;
         if published.iter().any(|known| known.id == grid.id) {
             return Err(StoreError::GridTaken { path, id: grid.id });

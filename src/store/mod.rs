@@ -66,7 +66,7 @@ pub enum StoreError {
     #[error("{path}: {source}")]
     Grid {
         path: PathBuf,
-        source: TileMatrixSetError,
+        source: Box<TileMatrixSetError>,
     },
     #[error("{path}: there is a grid {id:?} already (格网标识重复)")]
     GridTaken { path: PathBuf, id: String },
