@@ -2,7 +2,10 @@
 //!
 //! Exit codes: 0 done, 1 done with findings above a threshold, 2 failed.
 
-#![allow(clippy::result_large_err, reason = "a failure is made once, at the end")]
+#![allow(
+    clippy::result_large_err,
+    reason = "a failure is made once, at the end"
+)]
 
 mod import;
 mod inspect;

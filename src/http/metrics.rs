@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::tile::Timings;
+use crate::tile::LayerShare;
 
 /// What was asked for, as far as the numbers tell it apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,18 +121,18 @@ impl Metrics {
             .fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// A computed tile. Tiles of several layers are counted under all their names together.
-    pub fn tile(&self, layers: &str, omitted: u64, timings: &Timings, compress: Duration) {
-        add_one(&self.tiles_computed);
+    /// One layer's share of a computed tile.
+    pub fn layer_of_tile(&self, layer: &str, share: &LayerShare, compress: Duration) {
+        let LayerShare { omitted, timings } = share;
         let mut known = self.layers.lock().expect("no panic while counting");
-        let name = if known.contains_key(layers) || known.len() < MOST_LAYERS {
-            layers
+        let name = if known.contains_key(layer) || known.len() < MOST_LAYERS {
+            layer
         } else {
             "(others)"
         };
         let numbers = known.entry(name.to_string()).or_default();
         numbers.tiles += 1;
-        numbers.omitted += omitted;
+        numbers.omitted += *omitted;
         let phases = [
             timings.index,
             timings.decode,

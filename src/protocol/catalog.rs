@@ -66,6 +66,7 @@ fn layer(snapshot: &Snapshot, grid: &TileGrid) -> Value {
         "bounds": (!manifest.bounds_lonlat.is_empty()).then(|| manifest.bounds_lonlat.to_array()),
         "minzoom": minzoom,
         "maxzoom": maxzoom,
+        "natural_zoom": snapshot.vector().map(|(_, info)| info.natural_zoom),
         "generation": snapshot.generation,
         "tilejson": format!("/tiles/{name}.json"),
         "style": format!("/styles/{name}.json"),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -36,8 +36,14 @@ impl Stamp {
         })
     }
 
-    pub fn number(&self) -> u64 {
-        self.modified_ns as u64
+    /// True when the file changed long enough ago for a further change to show in its time.
+    pub fn is_settled(&self) -> bool {
+        /// Several ticks of the slowest kernel clock (10 ms).
+        const SETTLING_NS: u128 = 50_000_000;
+        let now_ns = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |now| now.as_nanos() as i128);
+        now_ns.abs_diff(self.modified_ns) > SETTLING_NS
     }
 }
 

@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::crs::CrsError;
 use crate::format::FormatError;
 use crate::format::tilematrixset::TileMatrixSetError;
@@ -103,6 +105,11 @@ pub struct Store {
 /// The catalog as last read.
 struct State {
     stamp: Stamp,
+    /// False when the catalog was read so soon after its last change that another change could
+    /// have got the same time stamp: file systems count time in ticks of milliseconds.
+    settled: bool,
+    /// Hash of all names and generations.
+    version: u64,
     layers: BTreeMap<LayerName, Arc<Entry>>,
 }
 
@@ -134,6 +141,8 @@ impl Store {
         catalog.sweep()?;
         let state = State {
             stamp: catalog.stamp()?,
+            settled: false,
+            version: 0,
             layers: BTreeMap::new(),
         };
         let store = Store {
@@ -161,7 +170,7 @@ impl Store {
 
     /// A value that changes whenever any layer does.
     pub fn version(&self) -> Result<u64, StoreError> {
-        Ok(self.state()?.stamp.number())
+        Ok(self.state()?.version)
     }
 
     /// The current generation of a layer, or `None` when there is no such layer.
@@ -242,7 +251,7 @@ impl Store {
     /// The catalog as it is now: re-read when its file has changed.
     fn state(&self) -> Result<Arc<State>, StoreError> {
         let state = self.state.read().expect("no panic while held").clone();
-        if Stamp::of(&self.root)? == state.stamp {
+        if state.settled && Stamp::of(&self.root)? == state.stamp {
             return Ok(state);
         }
         self.reload()
@@ -252,7 +261,16 @@ impl Store {
         let catalog = self.catalog.lock().expect("no panic while held");
         // The stamp is taken first: a change while reading makes it old and causes another read.
         let stamp = catalog.stamp()?;
+        let settled = stamp.is_settled();
         let current = catalog.generations()?;
+        let mut hasher = Xxh3::new();
+        for (name, generation) in &current {
+            hasher.update(name.as_str().as_bytes());
+            hasher.update(&[0]);
+            hasher.update(generation.as_bytes());
+            hasher.update(&[0]);
+        }
+        let version = hasher.digest();
         let mut slot = self.state.write().expect("no panic while held");
         let layers = current
             .into_iter()
@@ -267,7 +285,12 @@ impl Store {
                 (name, entry)
             })
             .collect();
-        *slot = Arc::new(State { stamp, layers });
+        *slot = Arc::new(State {
+            stamp,
+            settled,
+            version,
+            layers,
+        });
         Ok(slot.clone())
     }
 }

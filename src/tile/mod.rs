@@ -72,6 +72,15 @@ pub struct VectorTile {
     /// Features left out, over all layers.
     pub omitted: u64,
     pub timings: Timings,
+    /// The same for each layer, in the order asked for.
+    pub by_layer: Vec<LayerShare>,
+}
+
+/// What one layer of a tile has cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LayerShare {
+    pub omitted: u64,
+    pub timings: Timings,
 }
 
 /// Where the time went, summed over layers.
@@ -156,6 +165,10 @@ fn join(layers: &[TileLayer], cut: Vec<LayerTile>) -> VectorTile {
         } else {
             tile.bytes.extend_from_slice(&part.bytes);
         }
+        tile.by_layer.push(LayerShare {
+            omitted: part.omitted,
+            timings: part.timings,
+        });
         tile.omitted += part.omitted;
         tile.timings.index += part.timings.index;
         tile.timings.decode += part.timings.decode;
