@@ -24,6 +24,9 @@ demo: deps-demo web ## Install what is needed, build, import example data, serve
 test: deps-test web ## Install what is needed and run every test
 	cargo test --locked
 	cd web && npm test
+	scripts/fetch-demo-data.py $(DEMO_DIR)/data
+	rm -rf $(DEMO_DIR)/check
+	$(TARGET_DIR)/debug/onemap demo --check $(DEMO_DIR)/check --data $(DEMO_DIR)/data
 
 build: deps-build web ## The release binary
 	cargo build --release --locked

@@ -38,19 +38,23 @@ postgis_packages() {
     echo "postgresql-$server postgresql-$server-postgis-3"
 }
 
+# What fetching the example data takes.
+demo_packages() {
+    echo gdal-bin
+    command -v python3 >/dev/null || echo python3
+    python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+}
+
 wanted_packages() {
     # libclang: the bindings of PROJ are generated from its header when the crate is built.
     echo build-essential pkg-config libclang-dev libgdal-dev libproj-dev
     has_node || echo nodejs npm
     case "$1" in
         build) ;;
-        demo)
-            echo gdal-bin
-            command -v python3 >/dev/null || echo python3
-            python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
-            ;;
+        demo) demo_packages ;;
         test)
-            echo gdal-bin fonts-noto-cjk
+            demo_packages
+            echo fonts-noto-cjk
             command -v chromium >/dev/null || echo chromium
             postgis_packages
             ;;

@@ -32,7 +32,8 @@ Examples (示例):
   onemap import map dltb=DLTB.shp --kind landuse
   onemap import map ckq=mines.gdb --source-layer CKQ --kind mineral --id-field XKZH
   onemap import map parcels=parcels.zip --crs EPSG:4527 --encoding gb18030 --report issues.json
-  onemap import map dom2024=dom.tif --kind imagery
+  onemap import map dom2024=dom.tif
+  onemap import map landsat=L7.tif --bands 4,3,2
   onemap import map \"roads=PG:host=localhost dbname=gis\" --source-layer public.roads")]
 pub struct ImportArgs {
     /// Directory of the workspace; made when it does not exist
@@ -64,6 +65,9 @@ pub struct ImportArgs {
     /// Bounds of an image without georeference, in its reference system
     #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
     pub bounds: Option<Bounds>,
+    /// Band of an image to show as grey, or bands to show as red, green and blue
+    #[arg(long, value_name = "R,G,B")]
+    pub bands: Option<Bands>,
     /// Write every finding, with its place, to this file
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
@@ -88,6 +92,42 @@ impl std::str::FromStr for Bounds {
         match <[f64; 4]>::try_from(numbers) {
             Ok([w, s, e, n]) if w < e && s < n => Ok(Bounds([w, s, e, n])),
             _ => Err("expected W,S,E,N with W < E and S < N".into()),
+        }
+    }
+}
+
+/// Numbers of bands on the command line, from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bands(pub Vec<u32>);
+
+impl std::str::FromStr for Bands {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Bands, String> {
+        let band = |part: &str| part.trim().parse::<u32>();
+        match text.split(',').map(band).collect::<Result<Vec<u32>, _>>() {
+            Ok(bands) if matches!(bands.len(), 1 | 3) => Ok(Bands(bands)),
+            Ok(_) | Err(_) => Err("expected one band or three, as in 4,3,2".into()),
+        }
+    }
+}
+
+impl ImportArgs {
+    /// Nothing to import yet, everything as the sources declare it.
+    pub fn new(workspace: &Path) -> ImportArgs {
+        ImportArgs {
+            workspace: workspace.to_path_buf(),
+            layers: Vec::new(),
+            source_layer: None,
+            kind: None,
+            title: None,
+            attribution: None,
+            crs: None,
+            encoding: TextEncoding::Auto,
+            id_field: None,
+            bounds: None,
+            bands: None,
+            report: None,
         }
     }
 }
@@ -218,7 +258,7 @@ fn image(
     let options = RasterOptions {
         crs: args.crs.as_deref().map(Crs::from_user).transpose()?,
         bounds: args.bounds.map(|bounds| bounds.0),
-        bands: None,
+        bands: args.bands.as_ref().map(|bands| bands.0.clone()),
     };
     let source = RasterSource::open(Path::new(location), &options)?;
     let options = ImageOptions {

@@ -7,6 +7,7 @@
     reason = "a failure is made once, at the end"
 )]
 
+mod demo;
 mod import;
 mod inspect;
 mod progress;
@@ -70,6 +71,7 @@ pub struct Globals {
 #[derive(Debug, Subcommand)]
 enum Command {
     Import(import::ImportArgs),
+    Demo(demo::DemoArgs),
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
     Tiles(tiles::TilesArgs),
@@ -107,6 +109,12 @@ pub enum Failure {
     Ingest(#[from] crate::ingest::IngestError),
     #[error(transparent)]
     Image(#[from] crate::ingest::raster::ImageImportError),
+    #[error(
+        "{path}: the example data is not there; fetch it with scripts/fetch-demo-data.py, or run make demo (缺少示例数据)"
+    )]
+    NoDemoData { path: std::path::PathBuf },
+    #[error("the server of the demo did not start; it said {said:?} (演示服务未能启动)")]
+    DemoServer { said: String },
     #[error("--log {given:?}: {reason}")]
     LogLevel { given: String, reason: String },
     #[error(transparent)]
@@ -129,6 +137,7 @@ pub fn run() -> ExitCode {
         Command::Import(args) => {
             start_log(&cli.globals).and_then(|()| import::run(&args, &cli.globals))
         }
+        Command::Demo(args) => demo::run(args, cli.globals),
         Command::Serve(args) => serve::run(args, cli.globals),
         Command::Inspect(args) => {
             start_log(&cli.globals).and_then(|()| inspect::run(args, &cli.globals))

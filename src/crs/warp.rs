@@ -60,9 +60,11 @@ impl Warp {
             Method::Identity
         } else if is_web_mercator(to) && is_wgs84_degrees(from, extent) {
             Method::Mercator
-        } else if is_web_mercator(from) && is_wgs84_like(to) {
+        } else if is_web_mercator(from) && is_wgs84_degrees(to, &degrees_of(extent)) {
             Method::InverseMercator
-        } else if is_wgs84_like(to) && is_wgs84_degrees(from, extent) {
+        } else if is_wgs84_like(to) && is_wgs84_degrees(from, extent)
+            || is_wgs84_like(from) && is_wgs84_degrees(to, extent)
+        {
             Method::Identity
         } else {
             Method::Lattice(Lattice::fit(from, to, extent)?)
@@ -146,6 +148,13 @@ fn is_wgs84_degrees(definition: &str, extent: &Bbox) -> bool {
             .convert((x, y))
             .is_ok_and(|(lon, lat)| (lon - x).abs() < 1e-9 && (lat - y).abs() < 1e-9)
     })
+}
+
+/// The box in degrees of a box in Web Mercator.
+fn degrees_of(extent_in_mercator: &Bbox) -> Bbox {
+    let [west, south] = inverse_mercator(extent_in_mercator.min_x, extent_in_mercator.min_y);
+    let [east, north] = inverse_mercator(extent_in_mercator.max_x, extent_in_mercator.max_y);
+    Bbox::new(west, south, east, north)
 }
 
 fn is_web_mercator(definition: &str) -> bool {
@@ -392,6 +401,20 @@ mod tests {
                 (bx - x).abs() < 0.01 && (by - y).abs() < 0.01,
                 "{x} {y} {bx} {by}"
             );
+        }
+    }
+
+    #[test]
+    fn degrees_of_other_datums_need_no_lattice_however_far_they_reach() {
+        // Counties of the United States, on both sides of the antimeridian.
+        let nad83 = crs("EPSG:4269", true);
+        let extent = Bbox::new(-179.15, 17.88, 179.78, 71.35);
+        for plane in [3857, 4490] {
+            let there = Warp::new(&nad83, plane, &extent).unwrap();
+            let back = Warp::inverse(plane, &nad83, &there.bbox(&extent)).unwrap();
+            let [x, y] = there.point(-104.99, 39.74);
+            let [lon, lat] = back.point(x, y);
+            assert!((lon + 104.99).abs() < 1e-9 && (lat - 39.74).abs() < 1e-9);
         }
     }
 
