@@ -27,9 +27,11 @@ use super::gauss_kruger::zone_disagreement;
 use super::{Crs, CrsError, Datum, GaussKruger, ZoneWidth};
 use crate::geom::Bbox;
 
-/// PROJ's confidence (per cent) from which a match counts as the same system: 100 is the same
-/// name and definition, 90 the same definition under another name.
+/// PROJ's confidence (per cent) from which a match counts as the same system: the definitions are
+/// equivalent and the names alike.
 const MIN_CONFIDENCE: c_int = 90;
+/// The same for a system without a name, as from a PROJ string: the definitions are equivalent.
+const MIN_CONFIDENCE_UNNAMED: c_int = 70;
 /// A degree in radians as registries write it, and the slack they need.
 const DEGREE_RAD: f64 = 0.017_453_292_519_943_3;
 
@@ -357,6 +359,11 @@ impl Object {
     /// The registry code of the best match that is certain enough and alone at its confidence.
     fn identified(&self, context: &Context) -> Option<u32> {
         let mut confidence: *mut c_int = ptr::null_mut();
+        let enough = if self.name() == "unknown" {
+            MIN_CONFIDENCE_UNNAMED
+        } else {
+            MIN_CONFIDENCE
+        };
         // SAFETY: list and confidences are owned here and freed below; indices stay within count.
         unsafe {
             let list = proj_identify(
@@ -386,7 +393,7 @@ impl Object {
             let best = matches.iter().map(|&(confidence, _)| confidence).max()?;
             let mut at_best = matches.iter().filter(|&&(found, _)| found == best);
             match (at_best.next(), at_best.next()) {
-                (Some(&(_, code)), None) if best >= MIN_CONFIDENCE => Some(code),
+                (Some(&(_, code)), None) if best >= enough => Some(code),
                 _ => None,
             }
         }
