@@ -55,6 +55,7 @@ pub enum IssueCode {
     IdMissing,
     SourceTruncated,
     ValueNotFinite,
+    ValueUnreadable,
     CrsWithoutCode,
 }
 

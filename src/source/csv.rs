@@ -1,4 +1,4 @@
-//! Which columns of a delimited text file are its geometry.
+//! Delimited text files: which columns are the geometry, and which hold numbers.
 
 use std::ffi::{CStr, CString};
 
@@ -37,12 +37,56 @@ const PAIRS: &[(&str, &str)] = &[
     ("point_x", "point_y"),
 ];
 
-/// GDAL's options for a delimited text file: types are guessed except where a leading zero says
-/// that a number is a code, and the geometry columns are named as the header spells them.
+/// Whether the texts of a column are numbers. Types are not left to GDAL: it takes the class code
+/// `0101` for the number 101.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    Unseen,
+    Integer,
+    Real,
+    No,
+}
+
+/// Digits beyond which a number is a code: JavaScript could not hold it.
+const MAX_DIGITS: usize = 15;
+
+impl Number {
+    /// The kind that also fits `text`.
+    pub(super) fn and(self, text: &[u8]) -> Number {
+        match (self, Number::of(text)) {
+            (kind, Number::Unseen) => kind,
+            (Number::Unseen, kind) => kind,
+            (Number::No, _) | (_, Number::No) => Number::No,
+            (Number::Integer, Number::Integer) => Number::Integer,
+            (Number::Integer | Number::Real, Number::Integer | Number::Real) => Number::Real,
+        }
+    }
+
+    fn of(text: &[u8]) -> Number {
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Number::Unseen;
+        }
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        let whole = digits.iter().take_while(|c| c.is_ascii_digit()).count();
+        let is_code = whole == 0 || whole > MAX_DIGITS || (whole > 1 && digits[0] == b'0');
+        let Some(text) = std::str::from_utf8(text).ok().filter(|_| !is_code) else {
+            return Number::No;
+        };
+        if whole == digits.len() {
+            Number::Integer
+        } else if text.parse::<f64>().is_ok_and(f64::is_finite) {
+            Number::Real
+        } else {
+            Number::No
+        }
+    }
+}
+
+/// GDAL's options for a delimited text file: the geometry columns, named as the header spells
+/// them.
 pub(super) fn open_options(gdal_name: &CStr) -> Vec<CString> {
     let mut options = vec![
-        c"AUTODETECT_TYPE=YES".to_owned(),
-        c"AUTODETECT_SIZE_LIMIT=4000000".to_owned(),
         c"EMPTY_STRING_AS_NULL=YES".to_owned(),
         c"HEADERS=YES".to_owned(),
     ];

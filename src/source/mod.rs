@@ -15,12 +15,14 @@
 //! Images are [`raster`]'s.
 
 mod archive;
+mod attribute;
 mod csv;
 mod layer;
 mod locate;
 mod ogr;
 pub mod raster;
 mod repair;
+mod settle;
 mod shape;
 mod shapefile;
 mod text;

@@ -86,7 +86,7 @@ pub(super) fn open_place(
     }
     check_shp(path, issues)?;
     match companion(path, "dbf") {
-        Some(dbf) => check_dbf(&dbf, issues)?,
+        Some(dbf) => check_dbf(&dbf)?,
         None => issues.push(note(
             IssueCode::MissingCompanionFile,
             Severity::Kept,
@@ -130,7 +130,7 @@ fn check_shp(path: &Path, issues: &mut Vec<Issue>) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn check_dbf(path: &Path, issues: &mut Vec<Issue>) -> Result<(), SourceError> {
+fn check_dbf(path: &Path) -> Result<(), SourceError> {
     let (header, length) = head(path, 32)?;
     if header.len() < 32 {
         return Err(SourceError::Unreadable {
@@ -146,13 +146,14 @@ fn check_dbf(path: &Path, issues: &mut Vec<Issue>) -> Result<(), SourceError> {
     let declared = header_length + records * record_length;
     if length < declared {
         let whole = length.saturating_sub(header_length) / record_length.max(1);
-        issues.push(note(
-            IssueCode::SourceTruncated,
-            Severity::Kept,
-            format!(
-                "the .dbf file holds {whole} whole records, its header declares {records} (属性表不完整)"
-            ),
-        ));
+        // GDAL would end the layer there without a word.
+        return Err(SourceError::Truncated {
+            name: name_of(path),
+            layer: stem_of(path),
+            read: whole,
+            expected: Some(records),
+            reason: format!("the file has {length} bytes, its header declares {declared}"),
+        });
     }
     Ok(())
 }
@@ -161,10 +162,7 @@ fn check_dbf(path: &Path, issues: &mut Vec<Issue>) -> Result<(), SourceError> {
 fn rebuilt(path: &Path, issues: &mut Vec<Issue>) -> Result<(CString, MemoryFiles), SourceError> {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let stem = path
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let stem = stem_of(path);
     let place = format!("/vsimem/onemap-{}-{serial}/{stem}", std::process::id());
     let mut files = MemoryFiles {
         names: Vec::new(),
@@ -268,6 +266,12 @@ fn map(path: &Path) -> Result<Mmap, SourceError> {
 fn name_of(path: &Path) -> String {
     path.file_name()
         .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+fn stem_of(path: &Path) -> String {
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default()
 }
 
