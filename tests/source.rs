@@ -410,6 +410,11 @@ fn mixed_types_collections_heights_measures_and_curves() {
     assert_eq!(mixed.layer.geometry_type(), None);
     assert_eq!(mixed.count(IssueCode::CollectionReduced), 1);
     let heights = read("heights.geojson");
+    assert_eq!(
+        heights.layer.crs().epsg,
+        Some(4326),
+        "heights are no part of the system"
+    );
     assert_eq!(heights.features[0].geometry.as_ref().unwrap().z, [1500.5]);
     let measured = read("measured.gpkg");
     assert_eq!(measured.count(IssueCode::MeasureDropped), 1);
@@ -495,11 +500,19 @@ fn nothing_but_the_named_file_is_read() {
 
 #[test]
 fn an_entity_bomb_is_refused() {
-    let message = refused(&spec("entity_bomb.kml"));
-    assert!(
-        !message.contains("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
-        "{message}"
-    );
+    for name in ["entity_bomb.kml", "entity_bomb.gml"] {
+        let message = refused(&spec(name));
+        assert!(
+            !message.contains("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn tracks_that_the_kml_library_stumbles_over_are_refused_before() {
+    let message = refused(&spec("track_without_times.kml"));
+    assert!(message.contains("gx:Track"), "{message}");
 }
 
 #[test]

@@ -96,7 +96,20 @@ impl SourceLayer {
                 format!("{geometry_columns} geometry columns, the first is read"),
             ));
         }
-        let sample = settle::sample(layer);
+        // SAFETY: the layer lives. Counts are taken only where they cost nothing.
+        let count = unsafe { OGR_L_GetFeatureCount(layer, 0) };
+        let feature_count = u64::try_from(count).ok();
+        let sample = settle::sample(layer, &trap);
+        if !sample.broken_off.is_empty() {
+            let message = sample.broken_off.join("; ");
+            return Err(SourceError::Truncated {
+                reason: located.redacted(&message),
+                name: located.display,
+                layer: name,
+                read: sample.features,
+                expected: reliable_count(&driver, feature_count),
+            });
+        }
         let encoding = settle::settle_encoding(layer, spec.encoding, &sample.evidence, issues);
         let may_rescue = spec.encoding == TextEncoding::Auto;
         let numbers = match driver.as_str() {
@@ -118,8 +131,6 @@ impl SourceLayer {
         )?;
         // SAFETY: as above.
         let swap_axes = unsafe { settle::has_northing_first(reference) };
-        // SAFETY: the layer lives. Counts are taken only where they cost nothing.
-        let count = unsafe { OGR_L_GetFeatureCount(layer, 0) };
         // SAFETY: the layer lives; the next read starts at the first feature.
         unsafe { OGR_L_ResetReading(layer) };
         drop(trap);
@@ -135,7 +146,7 @@ impl SourceLayer {
             // SAFETY: a pure function of a number.
             has_z: unsafe { OGR_GT_HasZ(wkb) != 0 },
             swap_axes,
-            feature_count: u64::try_from(count).ok(),
+            feature_count,
             read: 0,
             finished: false,
         })
@@ -213,6 +224,8 @@ impl SourceLayer {
         let trap = ErrorTrap::set();
         let (mut features, mut vertices) = (0usize, 0usize);
         while features < max_features && vertices <= max_vertices {
+            // What was said of the feature before is not of this one.
+            trap.take();
             // SAFETY: the layer lives; the feature is owned here and destroyed below.
             let raw = unsafe { OGR_L_GetNextFeature(self.layer.0) };
             if raw.is_null() {
@@ -235,11 +248,7 @@ impl SourceLayer {
 
     /// Tells an early end from the end.
     fn check_end(&self, caught: &[String]) -> Result<(), SourceError> {
-        // These formats count their features in the header; elsewhere the count is an estimate.
-        let expected = match self.driver.as_str() {
-            "FlatGeobuf" => self.feature_count,
-            _ => None,
-        };
+        let expected = reliable_count(&self.driver, self.feature_count);
         let short = expected.is_some_and(|expected| self.read < expected);
         if caught.is_empty() && !short {
             return Ok(());
@@ -252,16 +261,9 @@ impl SourceLayer {
             reason: if caught.is_empty() {
                 "the file ends early".to_string()
             } else {
-                self.redacted(&caught.join("; "))
+                self.located.redacted(&caught.join("; "))
             },
         })
-    }
-
-    fn redacted(&self, message: &str) -> String {
-        match &self.located.chosen {
-            Some(candidate) => candidate.redacted(message),
-            None => message.to_string(),
-        }
     }
 
     fn feature(&self, raw: &RawFeature, trap: &ErrorTrap, issues: &mut IssueLog) -> Feature {
@@ -281,7 +283,7 @@ impl SourceLayer {
                     source_id,
                     IssueCode::GeometryUnreadable,
                     Severity::Rejected,
-                    self.redacted(&caught.join("; ")),
+                    self.located.redacted(&caught.join("; ")),
                 )
             });
             None
@@ -306,6 +308,12 @@ impl SourceLayer {
             values,
         }
     }
+}
+
+/// The count of formats that keep it in their header; elsewhere it is an estimate, or counts
+/// features marked as deleted.
+fn reliable_count(driver: &str, count: Option<u64>) -> Option<u64> {
+    count.filter(|_| driver == "FlatGeobuf")
 }
 
 /// A feature owned until dropped.

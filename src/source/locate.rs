@@ -26,15 +26,18 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// A message of GDAL without the path or connection it was given.
+    /// A message of GDAL without folders, names of its file systems and secrets.
     pub(super) fn redacted(&self, message: &str) -> String {
         let name = self.gdal_name.to_string_lossy();
-        let message = message.replace(&*name, &self.stem);
         if self.is_postgres {
-            without_secrets(&message)
-        } else {
-            message
+            return without_secrets(&message.replace(&*name, &self.stem));
         }
+        let folder = &name[..name.rfind('/').map_or(0, |at| at + 1)];
+        let archive = &name[..name.rfind("}/").map_or(0, |at| at + 2)];
+        [folder, archive]
+            .into_iter()
+            .filter(|prefix| prefix.len() > 1)
+            .fold(message.to_string(), |text, prefix| text.replace(prefix, ""))
     }
 }
 
@@ -60,6 +63,14 @@ const DATA_EXTENSIONS: &[&str] = &[
 const FOREIGN_PACKAGES: &[&str] = &["gz", "tgz", "tar", "7z", "rar", "bz2", "xz", "zst"];
 
 impl Located {
+    /// A message of GDAL fit for people (see [`Candidate::redacted`]).
+    pub(super) fn redacted(&self, message: &str) -> String {
+        match &self.chosen {
+            Some(candidate) => candidate.redacted(message),
+            None => message.to_string(),
+        }
+    }
+
     pub(super) fn find(spec: &SourceSpec) -> Result<Located, SourceError> {
         let location = spec.location.as_str();
         if is_postgres(location) {
@@ -99,7 +110,7 @@ impl Located {
             issues: Vec::new(),
             memory: None,
         };
-        if metadata.is_file() && archive::is_zip(&path) && !matches!(extension.as_str(), "kmz") {
+        if metadata.is_file() && archive::is_zip(&path) {
             archive::check(&path, &spec.limits)?;
             located.candidates = in_archive(&path)?;
         } else {
@@ -300,6 +311,38 @@ pub(super) fn read_head(name: &CStr, max_bytes: usize) -> Vec<u8> {
         head.truncate(read.min(max_bytes));
     }
     head
+}
+
+/// Whether a file of GDAL's file system contains `mark`.
+pub(super) fn scan(name: &CStr, mark: &[u8]) -> bool {
+    const CHUNK: usize = 1 << 20;
+    let _trap = ErrorTrap::set();
+    let overlap = mark.len() - 1;
+    let mut buffer = vec![0u8; CHUNK + overlap];
+    let mut kept = 0usize;
+    // SAFETY: every read stays within the buffer; the file is closed here.
+    unsafe {
+        let file = VSIFOpenL(name.as_ptr(), c"rb".as_ptr());
+        if file.is_null() {
+            return false;
+        }
+        let found = loop {
+            let read = VSIFReadL(buffer.as_mut_ptr().add(kept).cast(), 1, CHUNK, file).min(CHUNK);
+            let seen = &buffer[..kept + read];
+            if seen.windows(mark.len()).any(|window| window == mark) {
+                break true;
+            }
+            if read == 0 {
+                break false;
+            }
+            let tail = seen.len().saturating_sub(overlap);
+            let end = seen.len();
+            buffer.copy_within(tail..end, 0);
+            kept = end - tail;
+        };
+        VSIFCloseL(file);
+        found
+    }
 }
 
 fn path_name(path: &Path) -> Result<CString, SourceError> {

@@ -17,6 +17,7 @@
 mod archive;
 mod attribute;
 mod csv;
+mod kml;
 mod layer;
 mod locate;
 mod ogr;

@@ -15,7 +15,7 @@ use gdal_sys::{
 };
 
 use super::locate::{Candidate, Located};
-use super::{SourceError, SourceLayer, SourceSpec};
+use super::{SourceError, SourceLayer, SourceSpec, kml};
 use crate::model::IssueLog;
 
 /// Drivers that read the file they are given and its companions, and nothing else. Not here:
@@ -321,6 +321,9 @@ fn open_candidate(candidate: &Candidate, display: &str) -> Result<Handle, Source
         DRIVERS.iter().map(|&name| name.to_owned()).collect()
     };
     let drivers = TextList::new(drivers);
+    if !candidate.is_postgres {
+        kml::check(&candidate.gdal_name, display)?;
+    }
     let options = TextList::new(candidate.open_options.clone());
     let trap = ErrorTrap::set();
     // SAFETY: all texts and lists are zero-terminated and outlive the call.

@@ -10,16 +10,16 @@ use gdal_sys::{
     GDALGetMetadataItem, OGR_F_GetFieldAsString, OGR_F_GetGeometryRef, OGR_F_IsFieldSetAndNotNull,
     OGR_FD_GetFieldCount, OGR_FD_GetFieldDefn, OGR_Fld_GetNameRef, OGR_Fld_GetType,
     OGR_G_GetEnvelope, OGR_G_IsEmpty, OGR_L_GetLayerDefn, OGR_L_GetNextFeature, OGR_L_ResetReading,
-    OGREnvelope, OGRLayerH, OGRSpatialReferenceH, OSREPSGTreatsAsLatLong,
+    OGREnvelope, OGRLayerH, OGRSpatialReferenceH, OSRClone, OSRDemoteTo2D, OSREPSGTreatsAsLatLong,
     OSREPSGTreatsAsNorthingEasting, OSRExportToWktEx, OSRGetDataAxisToSRSAxisMapping, OSRGetName,
-    VSIFree,
+    OSRRelease, VSIFree,
 };
 
 use super::SourceError;
 use super::csv::Number;
 use super::layer::{RawFeature, whole_layer};
 use super::locate::Located;
-use super::ogr::{bytes, text};
+use super::ogr::{ErrorTrap, bytes, text};
 use super::text::{self as encoding_of, Evidence, TextEncoding};
 use crate::crs::{Crs, coordinate_hint};
 use crate::geom::Bbox;
@@ -35,14 +35,19 @@ pub(super) struct Sample {
     pub bbox: Bbox,
     /// What the texts of each field look like.
     pub numbers: Vec<Number>,
+    pub features: u64,
+    /// GDAL's errors when the layer broke off within the sample.
+    pub broken_off: Vec<String>,
 }
 
 /// Looks at the first features: their text, and where they are.
-pub(super) fn sample(layer: OGRLayerH) -> Sample {
+pub(super) fn sample(layer: OGRLayerH, trap: &ErrorTrap) -> Sample {
     let mut sample = Sample {
         evidence: Evidence::default(),
         bbox: Bbox::EMPTY,
         numbers: Vec::new(),
+        features: 0,
+        broken_off: Vec::new(),
     };
     // SAFETY: the layer lives; features are owned and destroyed here, texts only looked at.
     unsafe {
@@ -61,11 +66,14 @@ pub(super) fn sample(layer: OGRLayerH) -> Sample {
             sample.evidence.add(bytes(OGR_Fld_GetNameRef(field)));
         }
         for seen in 0..SAMPLE_FEATURES {
+            trap.take();
             let raw = OGR_L_GetNextFeature(layer);
             if raw.is_null() {
+                sample.broken_off = trap.take();
                 break;
             }
             let raw = RawFeature(raw);
+            sample.features += 1;
             for &field in &texts {
                 if OGR_F_IsFieldSetAndNotNull(raw.0, field) != 0 {
                     let text = bytes(OGR_F_GetFieldAsString(raw.0, field));
@@ -228,7 +236,11 @@ unsafe fn wkt_of(reference: OGRSpatialReferenceH) -> Option<String> {
         let format = CString::new("FORMAT=WKT2_2019").ok()?;
         let options: [*const c_char; 2] = [format.as_ptr(), ptr::null()];
         let mut wkt: *mut c_char = ptr::null_mut();
-        OSRExportToWktEx(reference, &mut wkt, options.as_ptr());
+        // Heights stay with the shapes; the system is that of the plane.
+        let flat = OSRClone(reference);
+        OSRDemoteTo2D(flat, ptr::null());
+        OSRExportToWktEx(flat, &mut wkt, options.as_ptr());
+        OSRRelease(flat);
         let copy = text(wkt);
         VSIFree(wkt.cast());
         (!copy.is_empty()).then_some(copy)
