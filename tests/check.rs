@@ -192,7 +192,10 @@ fn a_narrow_but_real_tongue_is_not_a_spike() {
 #[test]
 fn rings_with_too_few_points_are_left_out_and_alone_rejected() {
     let line = ring(&[[1., 1.], [2., 2.], [1., 1.]]);
-    assert_rejected(multi(&[&[line.clone()]]), IssueCode::TooFewPoints);
+    assert_rejected(
+        multi(&[std::slice::from_ref(&line)]),
+        IssueCode::TooFewPoints,
+    );
     assert_rejected(multi(&[&[ring(&[[1., 1.]])]]), IssueCode::TooFewPoints);
     let flat = ring(&[[0., 0.], [1., 0.], [3., 0.], [2., 0.], [0., 0.]]);
     assert_rejected(multi(&[&[flat]]), IssueCode::TooFewPoints);

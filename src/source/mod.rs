@@ -134,18 +134,18 @@ pub enum SourceError {
     Crs {
         name: String,
         layer: String,
-        source: CrsError,
+        source: Box<CrsError>,
     },
     #[error(
         "{name}: layer {layer:?} declares {declared}, but {reason}; give the right system with --crs{} (坐标系与坐标不符, 请用 --crs 指定)",
-        suggestion.as_deref().map(|s| format!(", probably --crs {s}")).unwrap_or_default()
+        suggestion.map(|code| format!(", probably --crs EPSG:{code}")).unwrap_or_default()
     )]
     CrsDisagrees {
         name: String,
         layer: String,
         declared: String,
         reason: String,
-        suggestion: Option<String>,
+        suggestion: Option<u32>,
     },
     #[error(
         "{name}: layer {layer:?} ends after {read} features{}: {reason} (文件不完整)",

@@ -192,7 +192,7 @@ pub(super) fn settle_crs(
             Crs::from_definition(&wkt).map_err(|source| SourceError::Crs {
                 name: name(),
                 layer: layer.to_string(),
-                source,
+                source: Box::new(source),
             })?
         }
     };
@@ -202,7 +202,7 @@ pub(super) fn settle_crs(
             layer: layer.to_string(),
             declared: crs.label(),
             reason,
-            suggestion: code.map(|code| format!("EPSG:{code}")),
+            suggestion: code,
         });
     }
     if wanted.is_none() && crs.epsg.is_none() {
