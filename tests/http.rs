@@ -885,3 +885,39 @@ fn the_command_line_teaches_and_ends_with_the_right_code() {
     let wild = onemap(&["serve", path, "--request-seconds", "0"]);
     assert_eq!(wild.status.code(), Some(2));
 }
+
+#[test]
+fn gdal_reads_a_tile_by_its_address_and_a_level_by_its_tile_json() {
+    use gdal::vector::LayerAccess;
+    use gdal::{Dataset, DatasetOptions};
+    let dir = workspace();
+    let server = Server::start(dir.path(), &[]);
+    let base = format!("http://{}", server.address);
+    let names =
+        |dataset: &Dataset| -> Vec<String> { dataset.layers().map(|layer| layer.name()).collect() };
+    let tile = Dataset::open(format!("MVT:{base}/tiles/dltb/{TILE}.mvt")).unwrap();
+    assert_eq!(names(&tile), ["dltb", "dltb_label"]);
+    let mut layer = tile.layer(0).unwrap();
+    assert_eq!(layer.feature_count(), 400);
+    let feature = layer.features().next().unwrap();
+    let class = feature.field_index("DLBM").unwrap();
+    assert_eq!(
+        feature.field_as_string(class).unwrap().as_deref(),
+        Some("0101")
+    );
+    let metadata = format!("METADATA_FILE={base}/tiles/dltb.json");
+    let options = DatasetOptions {
+        open_options: Some(&[metadata.as_str()]),
+        ..DatasetOptions::default()
+    };
+    let level = Dataset::open_ex(format!("MVT:{base}/tiles/dltb/14"), options).unwrap();
+    assert!(names(&level).contains(&"dltb".to_string()));
+    let mut seen = BTreeSet::new();
+    let mut layer = level.layer_by_name("dltb").unwrap();
+    for feature in layer.features() {
+        let number = feature.field_index("NO").unwrap();
+        seen.insert(feature.field_as_integer64(number).unwrap().unwrap());
+    }
+    assert_eq!(seen.len(), 400, "every parcel is in some tile of the level");
+    server.stop();
+}
