@@ -1,6 +1,8 @@
 //! What several test files need: workspaces made from features in memory.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod parcels;
+
 use onemap::crs::Crs;
 use onemap::geom::Geometry;
 use onemap::ingest::{self, Input, Options};
