@@ -24,6 +24,7 @@ demo: deps-demo web ## Install what is needed, build, import example data, serve
 test: deps-test web ## Install what is needed and run every test
 	cargo test --locked
 	cd web && npm test
+	cd web && ONEMAP_BIN=$(abspath $(TARGET_DIR))/debug/onemap npm run test:browser
 	scripts/fetch-demo-data.py $(DEMO_DIR)/data
 	rm -rf $(DEMO_DIR)/check
 	$(TARGET_DIR)/debug/onemap demo --check $(DEMO_DIR)/check --data $(DEMO_DIR)/data

@@ -43,7 +43,7 @@ export class Inspector {
     });
   }
 
-  /** Everything under a pixel, uppermost first; each feature once. */
+  /** Everything under a pixel, uppermost first and administrative units last; each feature once. */
   candidatesAt(point: Point): Candidate[] {
     const { map, stack } = this.needs;
     const owners = new Map<string, StackedLayer>();
@@ -64,7 +64,8 @@ export class Inspector {
         seen.add(key);
         return [{ layer, id, properties: feature.properties }];
       })
-      .sort((a, b) => rank.get(a.layer)! - rank.get(b.layer)!);
+      // An administrative unit covers everything in it: what was meant is rather the thing inside.
+      .sort((a, b) => Number(a.layer.info.kind === 'admin') - Number(b.layer.info.kind === 'admin') || rank.get(a.layer)! - rank.get(b.layer)!);
   }
 
   async open(candidates: Candidate[]): Promise<void> {

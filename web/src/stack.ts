@@ -166,11 +166,19 @@ export class LayerStack {
     return true;
   }
 
+  /** The groups that have layers, uppermost first. */
+  shownGroups(): Group[] {
+    return this.groups.filter(({ id }) => this.layers.some((layer) => layer.info.group === id));
+  }
+
+  /** Moves a group among those that have layers; false when it is already there. */
   moveGroup(group: Group, place: number): boolean {
-    const target = Math.max(0, Math.min(this.groups.length - 1, place));
-    if (this.groups.indexOf(group) === target) return false;
+    const shown = this.shownGroups();
+    const target = shown[Math.max(0, Math.min(shown.length - 1, place))];
+    if (target === undefined || target === group) return false;
+    const index = this.groups.indexOf(target);
     this.groups.splice(this.groups.indexOf(group), 1);
-    this.groups.splice(target, 0, group);
+    this.groups.splice(index, 0, group);
     this.sortByGroup();
     this.restack();
     this.changed('order');

@@ -112,11 +112,13 @@ export class LayerTree {
       h(
         'div', { class: 'group-head' },
         this.handle(`group:${group.id}`, t('moveGroup', { name }), (step) => {
-          const place = stack.groups.indexOf(group) + step;
-          if (stack.moveGroup(group, place)) this.needs.announce(t('moved', { name, position: stack.groups.indexOf(group) + 1, count: stack.groups.length }));
+          if (stack.moveGroup(group, stack.shownGroups().indexOf(group) + step)) {
+            const now = stack.shownGroups();
+            this.needs.announce(t('moved', { name, position: now.indexOf(group) + 1, count: now.length }));
+          }
         }, () => ({ item: element, siblings: [...this.element.querySelectorAll<HTMLElement>('.group')] }), (place) => {
           const visible = [...this.element.querySelectorAll<HTMLElement>('.group')].map((item) => item.dataset['group']);
-          const target = stack.groups.findIndex(({ id }) => id === visible[place]);
+          const target = stack.shownGroups().findIndex(({ id }) => id === visible[place]);
           if (target >= 0) stack.moveGroup(group, target);
         }),
         all,
