@@ -17,7 +17,8 @@ pub struct PointIndex {
     shift: u32,
     bits: u32,
     starts: Vec<u32>,
-    items: Vec<u32>,
+    /// Points beside their numbers: a look at a cell is one run of memory.
+    items: Vec<(Point, u32)>,
 }
 
 /// A walk over more cells than this per item of the index would be slower than looking at every item.
@@ -49,7 +50,14 @@ impl PointIndex {
                 items[slot as usize].store(i as u32, Ordering::Relaxed);
             });
         // The order within a bucket depends on the threads; users must not depend on it.
-        let items = items.into_iter().map(AtomicU32::into_inner).collect();
+        let items = items
+            .into_par_iter()
+            .with_min_len(4096)
+            .map(|item| {
+                let item = item.into_inner();
+                (points[item as usize], item)
+            })
+            .collect();
         PointIndex {
             shift,
             bits,
@@ -58,31 +66,31 @@ impl PointIndex {
         }
     }
 
-    fn cell(&self, cx: i32, cy: i32) -> &[u32] {
+    fn cell(&self, cx: i32, cy: i32) -> &[(Point, u32)] {
         let bucket = wrap(cx, cy, self.bits);
         &self.items[self.starts[bucket] as usize..self.starts[bucket + 1] as usize]
     }
 
     /// True when `test` holds for an item whose cell meets the box; items may be offered
     /// that are outside of it, and more than once.
-    pub fn any_in_box(&self, min: Point, max: Point, mut test: impl FnMut(u32) -> bool) -> bool {
+    pub fn any_in_box(&self, min: Point, max: Point, mut test: impl FnMut(u32, Point) -> bool) -> bool {
         let (x0, x1) = (min.x >> self.shift, max.x >> self.shift);
         let (y0, y1) = (min.y >> self.shift, max.y >> self.shift);
         let cells = (i64::from(x1) - i64::from(x0) + 1) * (i64::from(y1) - i64::from(y0) + 1);
         if cells > self.items.len() as i64 * FULL_SCAN_FACTOR + 16 {
-            return self.items.iter().any(|&item| test(item));
+            return self.items.iter().any(|&(p, item)| test(item, p));
         }
-        (x0..=x1).any(|cx| (y0..=y1).any(|cy| self.cell(cx, cy).iter().any(|&item| test(item))))
+        (x0..=x1).any(|cx| (y0..=y1).any(|cy| self.cell(cx, cy).iter().any(|&(p, item)| test(item, p))))
     }
 
     /// Offers every item within `margin` of the segment, and others; an item can come twice.
-    pub fn near_segment(&self, a: Point, b: Point, margin: i32, mut each: impl FnMut(u32)) {
+    pub fn near_segment(&self, a: Point, b: Point, margin: i32, mut each: impl FnMut(u32, Point)) {
         let limit = self.items.len() as i64 * FULL_SCAN_FACTOR + 16;
         let walked = each_cell(a, b, margin, self.shift, limit, |cx, cy| {
-            self.cell(cx, cy).iter().for_each(|&item| each(item));
+            self.cell(cx, cy).iter().for_each(|&(p, item)| each(item, p));
         });
         if !walked {
-            self.items.iter().for_each(|&item| each(item));
+            self.items.iter().for_each(|&(p, item)| each(item, p));
         }
     }
 }

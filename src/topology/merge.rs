@@ -8,7 +8,8 @@
 //! A face joins the neighbour of its own class with the longest shared border. Without one, the
 //! choice is among the neighbours with a long border: the one whose class has lost most area
 //! in this cell so far. The joined face may also take the class of the smaller, when that keeps
-//! the sums closer to the truth. So what classes lose in one place they gain in another, and
+//! the sums closer to the truth; and in the end joined faces take the class they last outvoted
+//! where that brings both classes closer. So what classes lose in one place they gain in another, and
 //! the area of a class stays what it is.
 
 use std::cmp::Reverse;
@@ -29,6 +30,8 @@ pub struct Face {
     pub count: u32,
     /// A position in or near it.
     pub place: Point,
+    /// A class other than its own that it holds as well; [`NONE`] when it holds none.
+    pub runner_up: u32,
 }
 
 /// When faces join.
@@ -103,6 +106,7 @@ pub fn dissolve_small(
         merger.pass(Pass::SameClass);
         merger.pass(Pass::Any);
     }
+    merger.even_out();
     let report = merger.report;
     if report.merged == 0 {
         return (arcs.clone(), report);
@@ -247,6 +251,28 @@ impl<'a> Merger<'a> {
         }
     }
 
+    /// Joined faces change to the class they outvoted where that evens both classes out.
+    fn even_out(&mut self) {
+        for face in 0..self.faces.len() {
+            let Face { area, class, count, runner_up, .. } = self.faces[face];
+            if count < 2 || runner_up == NONE {
+                continue;
+            }
+            let cell = self.cell_key[self.cell_of_face[face] as usize];
+            if self.cost(cell, class, runner_up, area) < 0.0 {
+                self.balance.shift(cell, class, runner_up, area);
+                self.faces[face].class = runner_up;
+                self.faces[face].runner_up = class;
+            }
+        }
+    }
+
+    /// By how much the squared errors of two classes in a cell grow when an area changes over.
+    fn cost(&self, cell: u64, from: u32, to: u32, area: f64) -> f64 {
+        let (a, b) = (self.balance.of(cell, from), self.balance.of(cell, to));
+        (a - area).powi(2) - a * a + (b + area).powi(2) - b * b
+    }
+
     /// The neighbours with the length of the shared border, in the order of their numbers.
     fn collect_borders(&mut self, face: u32, borders: &mut Vec<(u32, f32)>) {
         borders.clear();
@@ -292,10 +318,7 @@ impl<'a> Merger<'a> {
         }
         let (_, length) = longest(&mut borders.iter())?;
         let cell = self.cell_key[self.cell_of_face[face as usize] as usize];
-        let cost = |from: u32, to: u32, area: f64| {
-            let (a, b) = (self.balance.of(cell, from), self.balance.of(cell, to));
-            (a - area).powi(2) - a * a + (b + area).powi(2) - b * b
-        };
+        let cost = |from: u32, to: u32, area: f64| self.cost(cell, from, to, area);
         let mut best: Option<(f64, u32, u32)> = None;
         for &(other, _) in borders.iter().filter(|(_, border)| *border >= length * 0.4) {
             let theirs = self.faces[other as usize];
@@ -353,7 +376,10 @@ impl<'a> Merger<'a> {
             );
         }
         self.parent[face as usize] = into;
+        let outvoted = [small.class, large.class, large.runner_up, small.runner_up];
+        let runner_up = outvoted.into_iter().find(|&other| other != class && other != NONE);
         self.faces[into as usize] = Face {
+            runner_up: runner_up.unwrap_or(NONE),
             area: small.area + large.area,
             class,
             count: small.count + large.count,
@@ -515,6 +541,7 @@ mod tests {
                 class,
                 count: 1,
                 place: Point::new(x, 0),
+                runner_up: NONE,
             });
         }
         (build(&rings), faces)

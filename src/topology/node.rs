@@ -68,8 +68,7 @@ fn insert_vertices(arcs: &Arcs, tolerance: i32) -> (Changed, u64) {
         for edge in points.windows(2) {
             let (a, b) = (edge[0], edge[1]);
             hits.clear();
-            index.near_segment(a, b, tolerance, |item| {
-                let p = vertices[item as usize];
+            index.near_segment(a, b, tolerance, |_, p| {
                 if p != a
                     && p != b
                     && let Some(t) = on_edge(a, b, p, tolerance)

@@ -157,9 +157,8 @@ impl Worker {
             // Nothing is swept over when the three are in line.
             return false;
         }
-        index.any_in_box(min, max, |item| {
+        index.any_in_box(min, max, |item, p| {
             let i = item as usize;
-            let p = arcs.points[i];
             if p.x < min.x || p.x > max.x || p.y < min.y || p.y > max.y {
                 return false;
             }

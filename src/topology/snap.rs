@@ -49,10 +49,10 @@ pub fn snap(arcs: &Arcs, shift: u32, lines: Option<ClipLines>) -> Arcs {
     }
     let is_alone = |i: usize| {
         let cell = hot[i];
-        !index.any_in_box(cell, cell, |j| {
+        !index.any_in_box(cell, cell, |j, other| {
             let j = j as usize;
             j != i
-                && hot[j] == cell
+                && other == cell
                 && (i >= vertices
                     || j >= vertices
                     || arcs.points[i] != arcs.points[j]
@@ -236,8 +236,7 @@ impl Context<'_> {
             if (from.x - to.x).abs() + (from.y - to.y).abs() > 1 {
                 let (a, b) = (self.arcs.points[edge], self.arcs.points[edge + 1]);
                 hits.clear();
-                self.index.near_segment(from, to, 1, |item| {
-                    let cell = self.hot[item as usize];
+                self.index.near_segment(from, to, 1, |item, cell| {
                     if cell == from || cell == to || !passes(a, b, cell, self.shift) {
                         return;
                     }
