@@ -38,6 +38,7 @@ impl Progress {
                 self.bar.set_length(total);
                 self.bar.set_position(written);
             }
+            ingest::Progress::Generalising => self.bar.set_message("综合 generalising"),
             ingest::Progress::Publishing => self.bar.set_message("发布 publishing"),
         }
         true

@@ -5,14 +5,16 @@
 //! 3. sort them along the Hilbert curve, on disk when they do not fit ([`sort`])
 //! 4. settle identities: duplicates get their own ([`identity`])
 //! 5. write the FlatGeobuf, the indexes, the issues and the manifest ([`write`])
-//! 6. publish: the new generation appears whole or not at all
+//! 6. make the pyramid of a polygon coverage ([`pyramid`])
+//! 7. publish: the new generation appears whole or not at all
 //!
-//! Memory is bounded by the sort's budget, whatever the number of features. It does not open
-//! files (`source`) and does not decide what is current (`store`).
+//! Memory is bounded by the sort's budget and by the largest layer that gets a pyramid, whatever
+//! the number of features. It does not open files (`source`) and does not decide what is current (`store`).
 
 pub mod check;
 mod identity;
 mod prepare;
+pub mod pyramid;
 pub mod raster;
 mod sort;
 mod write;
@@ -128,6 +130,8 @@ pub enum Progress {
     Reading(u64),
     /// Features written so far, of how many.
     Writing(u64, u64),
+    /// Making the pyramid.
+    Generalising,
     Publishing,
 }
 

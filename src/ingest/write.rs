@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use super::identity::Identities;
 use super::prepare::{Batch, Head};
 use super::sort::ExternalSorter;
-use super::{IngestError, Options, Progress, file_error, temporary};
+use super::{IngestError, Options, Progress, file_error, pyramid, temporary};
 use crate::crs::{Crs, Warp};
 use crate::format::feature_index::{FeatureRecord, IndexWriter};
 use crate::format::fgb::FileWriter;
@@ -119,8 +119,41 @@ pub fn generation(
         ));
     }
     write_issues(draft, &gathered.issues)?;
+    write_pyramid(draft, parts, &gathered, report)?;
     let manifest = manifest(draft, parts, &gathered)?;
     Ok((manifest, gathered.issues))
+}
+
+/// Layers of polygons only.
+fn write_pyramid(
+    draft: &Draft,
+    parts: Parts<'_>,
+    gathered: &Gathered,
+    report: &(dyn Fn(Progress) -> bool + Sync),
+) -> Result<(), IngestError> {
+    if gathered.types.iter().any(|kind| kind.dimension() != 2) || gathered.extent.is_empty() {
+        return Ok(());
+    }
+    if !report(Progress::Generalising) {
+        return Err(IngestError::Cancelled);
+    }
+    let layer = pyramid::Layer {
+        dir: draft.dir(),
+        schema: parts.schema,
+        crs: parts.crs,
+        extent: gathered.extent,
+        vertices: gathered.vertices,
+        natural_zoom: natural_zoom(gathered.vertices, &bounds_lonlat(parts, gathered)?),
+    };
+    pyramid::write(&layer, &pyramid::Options::default())?;
+    Ok(())
+}
+
+fn bounds_lonlat(parts: Parts<'_>, gathered: &Gathered) -> Result<Bbox, IngestError> {
+    if gathered.extent.is_empty() {
+        return Ok(Bbox::EMPTY);
+    }
+    Ok(Warp::new(parts.crs, 4326, &gathered.extent)?.bbox(&gathered.extent))
 }
 
 fn layer_issue(code: IssueCode, detail: String) -> Issue {
@@ -253,11 +286,7 @@ fn write_issues(draft: &Draft, issues: &IssueLog) -> Result<(), IngestError> {
 }
 
 fn manifest(draft: &Draft, parts: Parts<'_>, gathered: &Gathered) -> Result<Manifest, IngestError> {
-    let bounds_lonlat = if gathered.extent.is_empty() {
-        Bbox::EMPTY
-    } else {
-        Warp::new(parts.crs, 4326, &gathered.extent)?.bbox(&gathered.extent)
-    };
+    let bounds_lonlat = bounds_lonlat(parts, gathered)?;
     Ok(Manifest {
         format_version: FORMAT_VERSION,
         name: parts.options.name.clone(),

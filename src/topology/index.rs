@@ -73,21 +73,29 @@ impl PointIndex {
 
     /// True when `test` holds for an item whose cell meets the box; items may be offered
     /// that are outside of it, and more than once.
-    pub fn any_in_box(&self, min: Point, max: Point, mut test: impl FnMut(u32, Point) -> bool) -> bool {
+    pub fn any_in_box(
+        &self,
+        min: Point,
+        max: Point,
+        mut test: impl FnMut(u32, Point) -> bool,
+    ) -> bool {
         let (x0, x1) = (min.x >> self.shift, max.x >> self.shift);
         let (y0, y1) = (min.y >> self.shift, max.y >> self.shift);
         let cells = (i64::from(x1) - i64::from(x0) + 1) * (i64::from(y1) - i64::from(y0) + 1);
         if cells > self.items.len() as i64 * FULL_SCAN_FACTOR + 16 {
             return self.items.iter().any(|&(p, item)| test(item, p));
         }
-        (x0..=x1).any(|cx| (y0..=y1).any(|cy| self.cell(cx, cy).iter().any(|&(p, item)| test(item, p))))
+        (x0..=x1)
+            .any(|cx| (y0..=y1).any(|cy| self.cell(cx, cy).iter().any(|&(p, item)| test(item, p))))
     }
 
     /// Offers every item within `margin` of the segment, and others; an item can come twice.
     pub fn near_segment(&self, a: Point, b: Point, margin: i32, mut each: impl FnMut(u32, Point)) {
         let limit = self.items.len() as i64 * FULL_SCAN_FACTOR + 16;
         let walked = each_cell(a, b, margin, self.shift, limit, |cx, cy| {
-            self.cell(cx, cy).iter().for_each(|&(p, item)| each(item, p));
+            self.cell(cx, cy)
+                .iter()
+                .for_each(|&(p, item)| each(item, p));
         });
         if !walked {
             self.items.iter().for_each(|&(p, item)| each(item, p));

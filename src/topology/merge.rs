@@ -254,7 +254,13 @@ impl<'a> Merger<'a> {
     /// Joined faces change to the class they outvoted where that evens both classes out.
     fn even_out(&mut self) {
         for face in 0..self.faces.len() {
-            let Face { area, class, count, runner_up, .. } = self.faces[face];
+            let Face {
+                area,
+                class,
+                count,
+                runner_up,
+                ..
+            } = self.faces[face];
             if count < 2 || runner_up == NONE {
                 continue;
             }
@@ -377,7 +383,9 @@ impl<'a> Merger<'a> {
         }
         self.parent[face as usize] = into;
         let outvoted = [small.class, large.class, large.runner_up, small.runner_up];
-        let runner_up = outvoted.into_iter().find(|&other| other != class && other != NONE);
+        let runner_up = outvoted
+            .into_iter()
+            .find(|&other| other != class && other != NONE);
         self.faces[into as usize] = Face {
             runner_up: runner_up.unwrap_or(NONE),
             area: small.area + large.area,
