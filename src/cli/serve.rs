@@ -51,6 +51,8 @@ pub fn run(args: ServeArgs, mut globals: Globals) -> Result<Outcome, Failure> {
     globals.log = globals.log.or(file.log);
     start_log(&globals)?;
     let options = args.settings.or(file.serve).options(globals.threads)?;
+    // A panic is contained and answered; its place belongs into the log like everything else.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panic")));
     raise_descriptor_limit();
     let store = Store::open(&args.workspace)?;
     let layers = store.names()?.len();

@@ -20,7 +20,6 @@ use super::encoding::Encoding;
 use super::metrics::{Endpoint, add_one};
 use super::stream::Answering;
 use super::{App, pool, tiles};
-use crate::protocol::xyz::TileFormat;
 use crate::protocol::{self, Problem};
 use crate::query::SearchQuery;
 
@@ -66,11 +65,11 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             && target.as_str().starts_with("/tiles/")
             && matches!(*request.method(), Method::GET | Method::HEAD)
             && request.body().is_end_stream()
-            && let Some(reply) = tiles::cached(app, target.as_str(), headers, encoding, || {
-                id_of(app, &request)
-            })
+            && let Some((endpoint, reply)) =
+                tiles::cached(app, target.as_str(), headers, encoding, || {
+                    id_of(app, &request)
+                })
         {
-            let endpoint = Endpoint::VectorTile;
             app.metrics
                 .request(endpoint, reply.status().as_u16(), started.elapsed());
             return Answer::Ready(Some(reply));
@@ -204,10 +203,7 @@ async fn answer(
     use protocol::Request as Asked;
     match asked {
         Asked::Tile(tile) => {
-            *endpoint = match tile.format {
-                TileFormat::Mvt => Endpoint::VectorTile,
-                TileFormat::Image(_) => Endpoint::ImageTile,
-            };
+            *endpoint = tiles::endpoint(tile.format);
             tiles::answer(app, tile, target, client).await
         }
         Asked::TileJson { layers, grid } => {

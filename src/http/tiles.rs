@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::answer::{Body, Freshness, Reply, add_timings};
 use super::documents::Client;
 use super::encoding::Encoding;
-use super::metrics::add_one;
+use super::metrics::{Endpoint, add_one};
 use super::{App, refused};
 use crate::model::TileCoord;
 use crate::protocol::xyz::{TileFormat, TileRequest};
@@ -118,14 +118,23 @@ pub fn cached(
     headers: &HeaderMap,
     encoding: Encoding,
     id: impl FnOnce() -> HeaderValue,
-) -> Option<Reply> {
+) -> Option<(Endpoint, Reply)> {
     let hot = app.tiles.hot.get(&AddressRef { target, encoding })?;
     if hot.version != app.store.version().ok()? {
         return None;
     }
     let body = app.tiles.tiles.get(&hot.key)?;
     add_one(&app.metrics.cache_hits);
-    Some(body.reply(headers, hot.freshness, id()))
+    let endpoint = endpoint(hot.key.format);
+    Some((endpoint, body.reply(headers, hot.freshness, id())))
+}
+
+/// What a tile counts as.
+pub fn endpoint(format: TileFormat) -> Endpoint {
+    match format {
+        TileFormat::Mvt => Endpoint::VectorTile,
+        TileFormat::Image(_) => Endpoint::ImageTile,
+    }
 }
 
 /// A tile as it was computed.
