@@ -328,12 +328,12 @@ function admin() {
       // A breath of colour: seen only over white, and it lets a click inside the boundary find the unit.
       layer('area', 'fill', { filter: isPolygon, paint: { 'fill-color': '#6d4a86', 'fill-opacity': 0.04 } }),
       layer('casing', 'line', {
-        filter: ['any', isPolygon, isLine], layout: { 'line-join': 'round' },
-        paint: { 'line-color': '#ffffff', 'line-width': zoomed(3, 0.8, 8, 2.2, 14, 4.5), 'line-opacity': zoomed(3, 0.3, 10, 0.7) },
+        filter: ['any', isPolygon, isLine], minzoom: 5, layout: { 'line-join': 'round' },
+        paint: { 'line-color': '#ffffff', 'line-width': zoomed(5, 0.8, 8, 2.2, 14, 4.5), 'line-opacity': zoomed(5, 0, 9, 0.7) },
       }),
       layer('outline', 'line', {
         filter: isPolygon, layout: { 'line-join': 'round' },
-        paint: { 'line-color': '#6d4a86', 'line-width': zoomed(3, 0.3, 8, 0.9, 14, 1.8), 'line-opacity': 0.9, 'line-dasharray': [5, 2, 1, 2] },
+        paint: { 'line-color': '#6d4a86', 'line-width': zoomed(3, 0.25, 8, 0.9, 14, 1.8), 'line-opacity': zoomed(3, 0.5, 7, 0.9), 'line-dasharray': [5, 2, 1, 2] },
       }),
       layer('line', 'line', {
         filter: isLine, layout: { 'line-join': 'round' },

@@ -65,7 +65,9 @@ const TITLE_FIELDS = [
 
 export function featureTitle(properties: Record<string, unknown>, language: Language): string | undefined {
   const names = new Map(Object.keys(properties).map((name) => [name.toLowerCase(), name]));
-  for (const wanted of TITLE_FIELDS) {
+  // DLMC is Chinese whatever the language of the page; its code is said in either.
+  const wantedFields = language === 'zh' ? TITLE_FIELDS : TITLE_FIELDS.map((name) => (name === 'DLMC' ? 'DLBM' : name === 'DLBM' ? 'DLMC' : name));
+  for (const wanted of wantedFields) {
     const name = names.get(wanted.toLowerCase());
     const value = name === undefined ? undefined : properties[name];
     if (name === undefined || value === undefined || value === null || value === '') continue;

@@ -41,6 +41,7 @@ describe('the title of a feature', () => {
   it('is its name rather than its class, and its class rather than its number', () => {
     expect(featureTitle({ BSM: '1', DLMC: '旱地', TBBH: '7' }, 'zh')).toBe('旱地');
     expect(featureTitle({ DLMC: '旱地', XZQMC: '示范县' }, 'zh')).toBe('示范县');
+    expect(featureTitle({ DLBM: '0103', DLMC: '旱地' }, 'en')).toBe('Dry cropland');
     expect(featureTitle({ landuse: 'farmland' }, 'en')).toBe('Farmland');
     expect(featureTitle({ other: 1, name: null }, 'en')).toBeUndefined();
   });
