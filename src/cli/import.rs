@@ -139,6 +139,8 @@ struct Imported {
     counts: ImportCounts,
     issues: IssueLog,
     seconds: f64,
+    /// The part of it that the pyramid took.
+    pyramid_seconds: f64,
 }
 
 /// Imports every `NAME=SOURCE`; the first failure ends it, what was imported before stays.
@@ -201,7 +203,7 @@ fn one(
     location: &str,
 ) -> Result<Imported, Failure> {
     let started = std::time::Instant::now();
-    let (snapshot, counts, issues) = match source::sniff(location)? {
+    let (snapshot, counts, issues, pyramid_seconds) = match source::sniff(location)? {
         SourceKind::Vector => vector(args, globals, store, name, location)?,
         SourceKind::Raster => image(args, store, name, location)?,
     };
@@ -211,10 +213,12 @@ fn one(
         counts,
         issues,
         seconds: started.elapsed().as_secs_f64(),
+        pyramid_seconds,
     })
 }
 
-type Result3 = (std::sync::Arc<Snapshot>, ImportCounts, IssueLog);
+/// Snapshot, counts, issues, and seconds spent on the pyramid.
+type LayerResult = (std::sync::Arc<Snapshot>, ImportCounts, IssueLog, f64);
 
 fn vector(
     args: &ImportArgs,
@@ -222,7 +226,7 @@ fn vector(
     store: &Store,
     name: &LayerName,
     location: &str,
-) -> Result<Result3, Failure> {
+) -> Result<LayerResult, Failure> {
     let spec = SourceSpec {
         layer: args.source_layer.clone(),
         crs: args.crs.as_deref().map(Crs::from_user).transpose()?,
@@ -246,7 +250,13 @@ fn vector(
     let outcome = ingest::import(store, &options, input, &|at| progress.show(at));
     progress.end();
     let outcome = outcome?;
-    Ok((outcome.snapshot, outcome.counts, outcome.issues))
+    let pyramid_seconds = outcome.generalising.as_secs_f64();
+    Ok((
+        outcome.snapshot,
+        outcome.counts,
+        outcome.issues,
+        pyramid_seconds,
+    ))
 }
 
 fn image(
@@ -254,7 +264,7 @@ fn image(
     store: &Store,
     name: &LayerName,
     location: &str,
-) -> Result<Result3, Failure> {
+) -> Result<LayerResult, Failure> {
     let options = RasterOptions {
         crs: args.crs.as_deref().map(Crs::from_user).transpose()?,
         bounds: args.bounds.map(|bounds| bounds.0),
@@ -270,7 +280,7 @@ fn image(
     };
     let snapshot = import_image(store, &options, &source)?;
     let counts = snapshot.manifest.counts;
-    Ok((snapshot, counts, IssueLog::default()))
+    Ok((snapshot, counts, IssueLog::default(), 0.0))
 }
 
 /// Of a source that is one file; a directory or a connection has none.
@@ -298,11 +308,12 @@ fn summary(imported: &Imported) -> String {
     };
     match &manifest.content {
         LayerGeometry::Vector(info) => line(format!(
-            "{}: {} features, {} vertices in {:.1} s ({}, {}, generation {})",
+            "{}: {} features, {} vertices in {:.1} s, pyramid {:.1} s of it ({}, {}, generation {})",
             imported.name,
             counts.stored,
             info.vertices,
             imported.seconds,
+            imported.pyramid_seconds,
             manifest.crs.label(),
             manifest.source.encoding.as_deref().unwrap_or("no texts"),
             imported.snapshot.generation,
@@ -392,6 +403,7 @@ fn as_json(imported: &Imported, with_examples: bool) -> serde_json::Value {
         "counts": imported.counts,
         "bounds": manifest.bounds_lonlat.to_array(),
         "seconds": imported.seconds,
+        "pyramid_seconds": imported.pyramid_seconds,
         "issues": issues,
     })
 }

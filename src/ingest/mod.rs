@@ -140,6 +140,8 @@ pub struct Outcome {
     pub snapshot: std::sync::Arc<crate::store::Snapshot>,
     pub counts: ImportCounts,
     pub issues: IssueLog,
+    /// The part of the time that the pyramid took.
+    pub generalising: std::time::Duration,
 }
 
 /// Imports one vector layer. `report` hears of the progress and says whether to go on.
@@ -175,7 +177,11 @@ pub fn import(
         crs: &input.crs,
         source: &input.source,
     };
-    let (manifest, issues) = write::generation(&draft, parts, gathered, identities, report)?;
+    let write::Written {
+        manifest,
+        issues,
+        generalising,
+    } = write::generation(&draft, parts, gathered, identities, report)?;
     if !report(Progress::Publishing) {
         return Err(IngestError::Cancelled);
     }
@@ -185,6 +191,7 @@ pub fn import(
         snapshot,
         counts,
         issues,
+        generalising,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::time::{Duration, Instant};
 
 use super::identity::Identities;
 use super::prepare::{Batch, Head};
@@ -97,7 +98,7 @@ pub fn generation(
     mut gathered: Gathered,
     identities: Identities,
     report: &(dyn Fn(Progress) -> bool + Sync),
-) -> Result<(Manifest, IssueLog), IngestError> {
+) -> Result<Written, IngestError> {
     let features = std::mem::replace(
         &mut gathered.features,
         ExternalSorter::new(draft.dir(), "none", 0),
@@ -119,9 +120,22 @@ pub fn generation(
         ));
     }
     write_issues(draft, &gathered.issues)?;
+    let started = Instant::now();
     write_pyramid(draft, parts, &gathered, report)?;
-    let manifest = manifest(draft, parts, &gathered)?;
-    Ok((manifest, gathered.issues))
+    let generalising = started.elapsed();
+    Ok(Written {
+        manifest: manifest(draft, parts, &gathered)?,
+        issues: gathered.issues,
+        generalising,
+    })
+}
+
+/// What was written.
+pub struct Written {
+    pub manifest: Manifest,
+    pub issues: IssueLog,
+    /// Time the pyramid took.
+    pub generalising: Duration,
 }
 
 /// Layers of polygons only.
