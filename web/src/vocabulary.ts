@@ -71,6 +71,8 @@ export function featureTitle(properties: Record<string, unknown>, language: Lang
     const name = names.get(wanted.toLowerCase());
     const value = name === undefined ? undefined : properties[name];
     if (name === undefined || value === undefined || value === null || value === '') continue;
+    // building=yes says that it is one, no more.
+    if (value === 'yes') return fieldAlias(name, language) ?? name;
     return valueMeaning(name, value, language)?.text ?? String(value);
   }
   return undefined;

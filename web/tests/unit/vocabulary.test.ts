@@ -43,6 +43,7 @@ describe('the title of a feature', () => {
     expect(featureTitle({ DLMC: '旱地', XZQMC: '示范县' }, 'zh')).toBe('示范县');
     expect(featureTitle({ DLBM: '0103', DLMC: '旱地' }, 'en')).toBe('Dry cropland');
     expect(featureTitle({ landuse: 'farmland' }, 'en')).toBe('Farmland');
+    expect(featureTitle({ building: 'yes' }, 'zh')).toBe('建筑');
     expect(featureTitle({ other: 1, name: null }, 'en')).toBeUndefined();
   });
 });
