@@ -354,6 +354,28 @@ fn what_has_no_value_is_transparent() {
 }
 
 #[test]
+fn a_fourth_band_of_something_else_is_not_taken_for_opacity() {
+    let bench = Bench::new();
+    let mut recipe = Recipe::gauss_kruger([300, 300], 4);
+    recipe.creation_options = &["PHOTOMETRIC=MINISBLACK", "ALPHA=NO"];
+    let file = recipe.write(&bench.file("nir.tif"), |band, column, row| match band {
+        3 => 0,
+        _ => ((column + row) % 200) as u8,
+    });
+    let snapshot = bench.imported(&file);
+    let (_, info) = snapshot.image().unwrap();
+    assert_eq!(info.alpha_band, None);
+    let grid = mercator_grid(256);
+    let shown = tiles(&snapshot, &grid, info.maxzoom)
+        .into_iter()
+        .flat_map(|at| picture(&snapshot, &grid, at).into_raw())
+        .skip(3)
+        .step_by(4)
+        .filter(|opacity| *opacity == 255);
+    assert!(shown.count() > 50_000);
+}
+
+#[test]
 fn a_palette_image_shows_its_colors_and_none_between() {
     let bench = Bench::new();
     let colors = [[200, 10, 10, 255], [10, 200, 10, 255], [10, 10, 200, 255]];

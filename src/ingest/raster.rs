@@ -119,6 +119,7 @@ pub fn import_image(
         nodata: source.nodata.filter(|value| value.is_finite()),
         display_ranges: display_ranges(source, &path)?,
         display_bands: source.display_bands.clone(),
+        alpha_band: source.alpha_band,
         geo_transform: source.geo_transform,
         minzoom,
         maxzoom,

@@ -68,6 +68,9 @@ pub struct RasterInfo {
     pub display_ranges: Vec<[f64; 2]>,
     /// Bands shown as red, green, blue (1-based); one entry for grey.
     pub display_bands: Vec<u32>,
+    /// The band (from 1) that holds opacity.
+    #[serde(default)]
+    pub alpha_band: Option<u32>,
     /// From pixels to the layer's plane: x = t0 + column·t1 + row·t2, y = t3 + column·t4 + row·t5.
     pub geo_transform: [f64; 6],
     pub minzoom: u8,

@@ -114,6 +114,9 @@ pub struct RasterSource {
     pub palette: bool,
     /// Bands to show (from 1): one or three.
     pub display_bands: Vec<u32>,
+    /// The band (from 1) that holds opacity. GDAL's word for it: the tags of a TIFF with four bands
+    /// call the fourth opacity even when it is near infrared.
+    pub alpha_band: Option<u32>,
     /// True when the bands shown are meant as colours and need no stretching.
     pub colors: bool,
     pub crs: Crs,
@@ -181,6 +184,7 @@ impl RasterSource {
             nodata,
             palette,
             display_bands,
+            alpha_band: alpha_band(&dataset),
             colors,
             crs,
             geo_transform,
@@ -343,6 +347,15 @@ fn sample_type(dataset: &Dataset, path: &Path) -> Result<String, RasterError> {
         }
     }
     Ok(name)
+}
+
+fn alpha_band(dataset: &Dataset) -> Option<u32> {
+    let is_alpha = |band: &u32| {
+        dataset
+            .rasterband(*band as usize)
+            .is_ok_and(|band| band.color_interpretation() == ColorInterpretation::AlphaBand)
+    };
+    (1..=dataset.raster_count() as u32).find(is_alpha)
 }
 
 /// The bands to show, and whether they are colours as they are.

@@ -11,7 +11,6 @@ pub struct Directory {
     pub sample: SampleType,
     pub compression: Compression,
     pub predictor: Predictor,
-    pub alpha: Option<usize>,
     pub palette: Option<Vec<[u8; 3]>>,
     /// Quantisation and Huffman tables shared by all JPEG blocks, as a short JPEG stream.
     pub jpeg_tables: Vec<u8>,
@@ -181,7 +180,6 @@ mod tag {
     pub const TILE_LENGTH: u64 = 323;
     pub const TILE_OFFSETS: u64 = 324;
     pub const TILE_BYTE_COUNTS: u64 = 325;
-    pub const EXTRA_SAMPLES: u64 = 338;
     pub const SAMPLE_FORMAT: u64 = 339;
     pub const JPEG_TABLES: u64 = 347;
 }
@@ -286,7 +284,6 @@ impl<'a> Entries<'a> {
                 3 => Predictor::FloatingPoint,
                 other => return Err(format!("predictor {other}")),
             },
-            alpha: self.alpha(samples_per_px)?,
             palette: self.palette()?,
             jpeg_tables: self.text(tag::JPEG_TABLES)?,
             offsets: self.numbers(tag::TILE_OFFSETS)?,
@@ -330,17 +327,6 @@ impl<'a> Entries<'a> {
             50_000 => Compression::Zstd,
             other => return Err(format!("compression {other}")),
         })
-    }
-
-    fn alpha(&self, samples_per_px: usize) -> Result<Option<usize>, String> {
-        let extra = self.numbers(tag::EXTRA_SAMPLES)?;
-        let first = samples_per_px
-            .checked_sub(extra.count)
-            .ok_or("too many extra samples")?;
-        // 1: associated, 2: unassociated opacity; 0: just another band.
-        Ok((0..extra.count)
-            .find(|index| matches!(extra.get(self.bytes, *index), Some(1 | 2)))
-            .map(|index| first + index))
     }
 
     fn palette(&self) -> Result<Option<Vec<[u8; 3]>>, String> {

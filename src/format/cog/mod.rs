@@ -99,11 +99,6 @@ impl Cog {
         self.levels[0].image.samples_per_px
     }
 
-    /// The band (from 0) that holds opacity.
-    pub fn alpha_band(&self) -> Option<usize> {
-        self.levels[0].image.alpha
-    }
-
     /// Red, green and blue of each value of a palette image.
     pub fn palette(&self) -> Option<&[[u8; 3]]> {
         self.levels[0].image.palette.as_deref()
@@ -164,12 +159,10 @@ fn levels(bytes: &[u8]) -> Result<Vec<Level>, String> {
         level.mask = Some(mask);
     }
     let first = &levels.first().ok_or("there is no image")?.image;
-    let (samples, alpha, palette) = (first.samples_per_px, first.alpha, first.palette.is_some());
+    let (samples, palette) = (first.samples_per_px, first.palette.is_some());
     let alike = levels.iter().all(|level| {
         let image = &level.image;
-        image.samples_per_px == samples
-            && image.alpha == alpha
-            && image.palette.is_some() == palette
+        image.samples_per_px == samples && image.palette.is_some() == palette
     });
     let shrinking = levels.windows(2).all(|pair| {
         pair[1].image.width_px <= pair[0].image.width_px

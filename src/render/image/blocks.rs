@@ -71,8 +71,9 @@ fn colors(block: &Block, image: &Cog, info: &RasterInfo) -> Vec<Pixel> {
         }
         Samples::F64(samples) => stretched(samples, block.bands, info, |v| *v),
     };
-    if let Some(alpha) = image.alpha_band() {
-        apply_alpha(&mut pixels, block, alpha);
+    if let Some(band) = info.alpha_band {
+        let band = (band as usize).clamp(1, block.bands);
+        apply_alpha(&mut pixels, block, band - 1);
     }
     if let Some(valid) = &block.valid {
         for (pixel, valid) in pixels.iter_mut().zip(valid) {
