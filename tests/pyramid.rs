@@ -120,7 +120,7 @@ fn fabric() -> Vec<Feature> {
     features
 }
 
-fn layer(store: &Store) -> Arc<Snapshot> {
+fn layer(store: &Store, features: Vec<Feature>) -> Arc<Snapshot> {
     let schema = Schema {
         fields: vec![text_field("DLBM"), text_field("BSM")],
     };
@@ -129,7 +129,7 @@ fn layer(store: &Store) -> Arc<Snapshot> {
         "dltb",
         crs(4490, true),
         schema,
-        fabric(),
+        features,
         |options| options.kind = LayerKind::LandUse,
     )
     .snapshot
@@ -138,7 +138,7 @@ fn layer(store: &Store) -> Arc<Snapshot> {
 fn workspace() -> (tempfile::TempDir, Store, Arc<Snapshot>) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(&dir.path().join("map")).unwrap();
-    let snapshot = layer(&store);
+    let snapshot = layer(&store, fabric());
     (dir, store, snapshot)
 }
 
@@ -414,6 +414,7 @@ fn options(min_zoom: u8, max_zoom: u8) -> ArchiveOptions {
         max_zoom,
         bbox_in_grid: None,
         shard: None,
+        update: false,
         tile: Options::default(),
     }
 }
@@ -606,4 +607,37 @@ fn a_box_limits_the_tiles_and_other_grids_go_to_directories_only() {
     )
     .unwrap();
     assert!(report.tiles > 3 && tree.join("tiles.json").exists());
+}
+
+#[test]
+fn an_update_makes_what_changed_and_leaves_the_bytes_of_a_whole_run() {
+    let (dir, store, snapshot) = workspace();
+    let updating = ArchiveOptions {
+        update: true,
+        ..options(4, 13)
+    };
+    let kept = dir.path().join("kept.pmtiles");
+    let target = Target::of_path(&kept);
+    let first = write(&snapshot, &updating, &target, |_| true).unwrap();
+    assert_eq!(first.reused, 0);
+    let again = write(&snapshot, &updating, &target, |_| true).unwrap();
+    assert_eq!((again.reused, again.tiles), (first.tiles, first.tiles));
+
+    // One parcel gets another class, one loses a vertex of its outer border.
+    let mut features = fabric();
+    features[700].values[0] = Value::Text("0601".into());
+    let corner = features[0].geometry.as_mut().unwrap();
+    corner.xy.drain(2..4);
+    corner.ends[0] -= 1;
+    let edited = layer(&store, features);
+    let report = write(&edited, &updating, &target, |_| true).unwrap();
+    let made = report.tiles - report.reused;
+    assert!((1..report.tiles / 4).contains(&made), "{report:?}");
+    let whole = dir.path().join("whole.pmtiles");
+    write(&edited, &options(4, 13), &Target::of_path(&whole), |_| true).unwrap();
+    assert!(std::fs::read(&kept).unwrap() == std::fs::read(&whole).unwrap());
+
+    let database = Target::Mbtiles(dir.path().join("x.mbtiles"));
+    let refused = write(&edited, &updating, &database, |_| true);
+    assert!(matches!(refused, Err(ArchiveError::UpdateOfFormat { .. })));
 }

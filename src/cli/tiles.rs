@@ -27,6 +27,7 @@ Examples (示例):
   onemap tiles map dltb --zoom 0-14 --out dltb.pmtiles
   onemap tiles map dltb,xzq --zoom 5-12 --out county.mbtiles --bbox 110.1,30.2,111.4,31.0
   onemap tiles map dltb --grid CGCS2000Quad --zoom 6-13 --out tiles/
+  onemap tiles map dltb --out dltb.pmtiles --update            after the next import: only what changed
   onemap tiles map dltb --out part1.pmtiles --shard 1/4        one of four parts of equal size")]
 pub struct TilesArgs {
     /// Directory of the workspace (工作空间目录)
@@ -49,6 +50,9 @@ pub struct TilesArgs {
     /// Make part I of N only, parts of equal size along the Hilbert curve (分片)
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
+    /// Make only what has changed since the last run with this flag; PMTiles only (增量更新)
+    #[arg(long)]
+    pub update: bool,
 }
 
 /// Two zooms, `A-B`, or one.
@@ -137,6 +141,7 @@ pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
         max_zoom: args.zoom.1,
         bbox_in_grid,
         shard: args.shard.map(|Shard(i, n)| (i - 1, n)),
+        update: args.update,
         tile: TileOptions::default(),
     };
     let layers: Vec<TileLayer> = snapshots
@@ -172,7 +177,7 @@ pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
     let mut out = std::io::stdout().lock();
     if globals.json {
         let line = json!({
-            "out": args.out, "tiles": report.tiles, "resumed": report.resumed, "raw_bytes": report.raw_bytes,
+            "out": args.out, "tiles": report.tiles, "resumed": report.resumed, "reused": report.reused, "raw_bytes": report.raw_bytes,
             "packed_bytes": report.packed_bytes, "largest_tile_bytes": report.largest_tile_bytes,
             "omitted": report.omitted, "seconds": seconds,
         });
@@ -188,6 +193,15 @@ pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
             report.largest_tile_bytes / 1000,
             report.tiles + report.resumed,
         )?;
+        if args.update {
+            writeln!(
+                out,
+                "  {} tiles made, {} as they were (更新 {} 个瓦片)",
+                report.tiles - report.reused,
+                report.reused,
+                report.tiles - report.reused
+            )?;
+        }
         if report.resumed > 0 {
             writeln!(
                 out,

@@ -396,21 +396,10 @@ impl LevelFile {
 
     /// Appends the vertices of an arc, in its own direction or backwards.
     pub fn append_arc(&self, arc: u32, backward: bool, out: &mut Vec<Point>) {
-        let record = |arc: usize| self.arcs_at + arc * ARC_BYTES;
-        let at = record(arc as usize);
-        let end = get(&self.map, at + 24) as usize;
-        let start = if arc == 0 {
-            0
-        } else {
-            get(&self.map, record(arc as usize - 1) + 24) as usize
-        };
-        let mut p = Point::new(
-            get(&self.map, at + 16) as i32,
-            get(&self.map, at + 20) as i32,
-        );
+        let (record, mut steps) = self.arc_parts(arc);
+        let mut p = Point::new(get(record, 16) as i32, get(record, 20) as i32);
         let from = out.len();
         out.push(p);
-        let mut steps = &self.map[self.steps_at + start..self.steps_at + end];
         while !steps.is_empty() {
             p.x += take_step(&mut steps);
             p.y += take_step(&mut steps);
@@ -419,6 +408,39 @@ impl LevelFile {
         if backward {
             out[from..].reverse();
         }
+    }
+
+    /// Everything that decides what the face looks like, piece by piece: equal pieces, equal look.
+    pub fn each_shape_piece(&self, face: u32, mut each: impl FnMut(&[u8])) {
+        for polygon in self.polygons(face) {
+            each(b"polygon");
+            for ring in self.rings(polygon) {
+                each(b"ring");
+                for (arc, backward) in self.arcs_of_ring(ring) {
+                    let (record, steps) = self.arc_parts(arc);
+                    each(&record[16..24]);
+                    each(&[u8::from(backward)]);
+                    each(&(steps.len() as u32).to_le_bytes());
+                    each(steps);
+                }
+            }
+        }
+    }
+
+    /// The record of an arc and its steps.
+    fn arc_parts(&self, arc: u32) -> (&[u8], &[u8]) {
+        let record = |arc: usize| {
+            let at = self.arcs_at + arc * ARC_BYTES;
+            &self.map[at..at + ARC_BYTES]
+        };
+        let own = record(arc as usize);
+        let end = get(own, 24) as usize;
+        let start = if arc == 0 {
+            0
+        } else {
+            get(record(arc as usize - 1), 24) as usize
+        };
+        (own, &self.map[self.steps_at + start..self.steps_at + end])
     }
 
     /// The faces whose box meets `query`, ascending.

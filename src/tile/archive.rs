@@ -4,19 +4,24 @@
 //! 2. cut and compress them on all cores, batch by batch, in the order of the archive
 //! 3. write a batch while the next one is made
 //!
+//! An archive that is kept up to date has a list of digests beside it (`X.pmtiles.digests`): a tile
+//! whose digest is still the same is copied, packed as it is.
+//!
 //! A tile of an archive is the tile the server would send: both come from [`vector_tile`].
 //! Memory holds two batches, the list of tiles and the archive's directory.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use libdeflater::{CompressionLvl, Compressor};
 use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Options as TileOptions, TileError, TileLayer, pyramid, vector_tile};
+use super::{Options as TileOptions, TileError, TileLayer, pyramid, tile_digest, vector_tile};
 use crate::format::FormatError;
 use crate::format::mbtiles::MbtilesWriter;
-use crate::format::pmtiles::{self, PmtilesWriter};
+use crate::format::pmtiles::{self, PmtilesFile, PmtilesWriter};
 use crate::geom::{Bbox, hilbert};
 use crate::model::{GridError, TileCoord, TileGrid};
 use crate::query::{Budget, Stop};
@@ -36,6 +41,9 @@ pub struct ArchiveOptions {
     pub bbox_in_grid: Option<Bbox>,
     /// Part `.0` (from 0) of `.1` parts: a run of the tiles of each zoom, as long as the others.
     pub shard: Option<(u32, u32)>,
+    /// Make only tiles that have changed since the archive was made with this, and keep the list
+    /// by which the next call knows; PMTiles only.
+    pub update: bool,
     pub tile: TileOptions,
 }
 
@@ -51,6 +59,8 @@ pub struct ArchiveReport {
     pub omitted: u64,
     /// Tiles that were there from a run that did not end.
     pub resumed: u64,
+    /// Tiles that had not changed.
+    pub reused: u64,
 }
 
 /// Why an archive could not be made.
@@ -73,6 +83,8 @@ pub enum ArchiveError {
         "{format} archives hold the grid WebMercatorQuad only, not {grid}; write a directory instead (该格式只支持 Web 墨卡托格网)"
     )]
     GridOfFormat { format: &'static str, grid: String },
+    #[error("{format} archives cannot be updated, PMTiles can (只有 PMTiles 可增量更新)")]
+    UpdateOfFormat { format: &'static str },
     #[error(
         "stopped after {done} of {total} tiles; the same command goes on from there (已中断,重新运行即可继续)"
     )]
@@ -128,6 +140,18 @@ pub fn write(
         tiles.extend(shard_of(&of_zoom, options.shard));
     }
     let total = tiles.len() as u64;
+    let mut digests = match (options.update, target) {
+        (false, _) => None,
+        (true, Target::Pmtiles(path)) => Some(Digests::open(path, &words(layers, grid, options))?),
+        (true, Target::Mbtiles(_)) => {
+            return Err(ArchiveError::UpdateOfFormat { format: "MBTiles" });
+        }
+        (true, Target::Directory(_)) => {
+            return Err(ArchiveError::UpdateOfFormat {
+                format: "directory",
+            });
+        }
+    };
     let mut sink = Sink::open(target, grid, &fingerprint(layers, grid, options))?;
     let mut result = ArchiveReport {
         resumed: sink.skip_done(&mut tiles),
@@ -148,13 +172,25 @@ pub fn write(
                     .par_iter()
                     .with_max_len(8)
                     .map_init(Packer::new, |packer, &(key, tile)| {
-                        packer.pack(layers, grid, key, tile, &options.tile, sink_packs(target))
+                        let job = Job {
+                            layers,
+                            grid,
+                            key,
+                            tile,
+                            options: &options.tile,
+                        };
+                        packer.pack(&job, digests.as_ref(), sink_packs(target))
                     })
                     .collect::<Result<Vec<Packed>, TileError>>()
             },
         );
         written?;
         waiting = made?;
+        if let Some(digests) = &mut digests {
+            digests
+                .now
+                .extend(waiting.iter().map(|tile| (tile.key, tile.digest)));
+        }
         waiting.retain(|tile| tile.raw_bytes > 0);
         done += batch.len() as u64;
         for tile in &waiting {
@@ -163,11 +199,15 @@ pub fn write(
             result.packed_bytes += tile.bytes.len() as u64;
             result.largest_tile_bytes = result.largest_tile_bytes.max(tile.raw_bytes);
             result.omitted += tile.omitted;
+            result.reused += u64::from(tile.reused);
         }
     }
     sink.put(&waiting)?;
     report(total, total);
     sink.finish(options, about)?;
+    if let Some(digests) = digests {
+        digests.save()?;
+    }
     Ok(result)
 }
 
@@ -178,6 +218,17 @@ struct Packed {
     bytes: Vec<u8>,
     raw_bytes: u64,
     omitted: u64,
+    digest: u64,
+    reused: bool,
+}
+
+/// A tile to be made.
+struct Job<'a> {
+    layers: &'a [TileLayer],
+    grid: &'a TileGrid,
+    key: u64,
+    tile: TileCoord,
+    options: &'a TileOptions,
 }
 
 struct Packer {
@@ -194,13 +245,36 @@ impl Packer {
 
     fn pack(
         &mut self,
-        layers: &[TileLayer],
-        grid: &TileGrid,
-        key: u64,
-        tile: TileCoord,
-        options: &TileOptions,
+        job: &Job<'_>,
+        digests: Option<&Digests>,
         compress: bool,
     ) -> Result<Packed, TileError> {
+        let &Job {
+            layers,
+            grid,
+            key,
+            tile,
+            options,
+        } = job;
+        let digest = match digests {
+            None => 0,
+            Some(_) => tile_digest(layers, grid, tile, options)?,
+        };
+        if let Some(bytes) = digests.and_then(|digests| digests.unchanged(key, tile, digest)) {
+            // A gzip member ends with the length of what was packed.
+            let raw_bytes = bytes
+                .last_chunk::<4>()
+                .map_or(0, |len| u64::from(u32::from_le_bytes(*len)));
+            return Ok(Packed {
+                key,
+                tile,
+                bytes,
+                raw_bytes,
+                omitted: 0,
+                digest,
+                reused: true,
+            });
+        }
         let made = vector_tile(layers, grid, tile, options, &Budget::unlimited())?;
         let raw_bytes = made.bytes.len() as u64;
         let bytes = if compress && raw_bytes > 0 {
@@ -221,7 +295,77 @@ impl Packer {
             bytes,
             raw_bytes,
             omitted: made.omitted,
+            digest,
+            reused: false,
         })
+    }
+}
+
+/// What the tiles of an archive were made of, and the archive as it is.
+struct Digests {
+    path: PathBuf,
+    words: u128,
+    /// The archive and its digests by tile id, when both are there and of the same words.
+    old: Option<(PmtilesFile, HashMap<u64, u64>)>,
+    now: Vec<(u64, u64)>,
+}
+
+impl Digests {
+    fn open(archive: &Path, words: &str) -> Result<Digests, ArchiveError> {
+        let mut name = archive.as_os_str().to_os_string();
+        name.push(".digests");
+        let path = PathBuf::from(name);
+        let words = xxh3_128(words.as_bytes());
+        let old = match (fs::read(&path), archive.exists()) {
+            (Ok(bytes), true) if bytes.starts_with(&words.to_le_bytes()) => {
+                let word = |record: &[u8; 16], at: usize| {
+                    u64::from_le_bytes(record[at..at + 8].try_into().expect("eight bytes"))
+                };
+                let digests = bytes[16..]
+                    .as_chunks::<16>()
+                    .0
+                    .iter()
+                    .map(|r| (word(r, 0), word(r, 8)))
+                    .collect();
+                Some((PmtilesFile::open(archive)?, digests))
+            }
+            (Ok(_) | Err(_), true | false) => None,
+        };
+        Ok(Digests {
+            path,
+            words,
+            old,
+            now: Vec::new(),
+        })
+    }
+
+    /// The packed bytes of a tile that is still what it was.
+    fn unchanged(&self, key: u64, tile: TileCoord, digest: u64) -> Option<Vec<u8>> {
+        let (archive, digests) = self.old.as_ref()?;
+        if digests.get(&key) != Some(&digest) {
+            return None;
+        }
+        // A tile that cannot be read is made again.
+        archive
+            .tile(tile.z, tile.x, tile.y)
+            .ok()
+            .flatten()
+            .map(<[u8]>::to_vec)
+    }
+
+    fn save(self) -> Result<(), ArchiveError> {
+        let mut bytes = self.words.to_le_bytes().to_vec();
+        for (key, digest) in &self.now {
+            bytes.extend(key.to_le_bytes());
+            bytes.extend(digest.to_le_bytes());
+        }
+        let part = part_path(&self.path);
+        fs::write(&part, bytes)
+            .and_then(|()| fs::rename(&part, &self.path))
+            .map_err(|source| ArchiveError::Io {
+                path: self.path,
+                source,
+            })
     }
 }
 
@@ -306,6 +450,21 @@ fn shard_of(tiles: &[(u64, TileCoord)], shard: Option<(u32, u32)>) -> &[(u64, Ti
             &tiles[at(part)..at(part + 1)]
         }
     }
+}
+
+/// A text that differs when the tiles would though no feature has changed.
+fn words(layers: &[TileLayer], grid: &TileGrid, options: &ArchiveOptions) -> String {
+    let layers: Vec<String> = layers
+        .iter()
+        .map(|layer| format!("{} {:?}", layer.snapshot.name(), layer.fields))
+        .collect();
+    format!(
+        "{} {} {:?} {}",
+        env!("CARGO_PKG_VERSION"),
+        layers.join(","),
+        options.tile,
+        grid.id
+    )
 }
 
 /// A text that differs when the tiles would.

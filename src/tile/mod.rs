@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::format::mvt::{GeometryWriter, LayerWriter, TileGeometry};
 use crate::geom::Bbox;
@@ -146,6 +147,32 @@ pub fn vector_tile(
             .collect::<Result<_, _>>()?
     };
     Ok(join(layers, cut))
+}
+
+/// A hash of all that decides the bytes of a tile: the same for the same bytes. Where the layers
+/// have a pyramid it is found without cutting the tile.
+pub fn tile_digest(
+    layers: &[TileLayer],
+    grid: &TileGrid,
+    tile: TileCoord,
+    options: &Options,
+) -> Result<u64, TileError> {
+    let mut hash = Xxh3::new();
+    for layer in layers {
+        hash.update(layer.snapshot.name().as_bytes());
+        let level = layer.snapshot.vector().and_then(|(data, _)| {
+            Some((data, pyramid::level_for(data, grid, tile, options.buffer)?))
+        });
+        match level {
+            Some((data, level)) => pyramid::digest(&level, tile, data, &mut hash)?,
+            None => {
+                let layer = std::slice::from_ref(layer);
+                let made = vector_tile(layer, grid, tile, options, &Budget::unlimited())?;
+                hash.update(&made.bytes);
+            }
+        }
+    }
+    Ok(hash.digest())
 }
 
 /// One layer's share of a tile.

@@ -11,6 +11,8 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::TileError;
 use super::cut::{Encoded, Painter};
 use crate::format::fgb::ValueRef;
@@ -107,6 +109,36 @@ pub fn encode(
         painter.timings.encode += cut.elapsed();
     }
     Ok(out)
+}
+
+/// A hash of all that decides the bytes of a tile, found without cutting it.
+pub fn digest(
+    level: &Level<'_>,
+    tile: TileCoord,
+    data: &VectorData,
+    hash: &mut Xxh3,
+) -> Result<(), TileError> {
+    let clip = Cutter::new(level.file, tile.x, tile.y).clip;
+    for number in level.file.search(&clip) {
+        let face = level.file.face(number);
+        hash.update(&face.count.to_le_bytes());
+        if face.feature == NONE {
+            let class = level.info.classes.get(face.class as usize);
+            hash.update(class.map_or("", String::as_str).as_bytes());
+        } else {
+            let record = data.index.record(face.feature);
+            hash.update(&record.id.to_le_bytes());
+            for value in record.label {
+                hash.update(&value.to_le_bytes());
+            }
+            hash.update(&record.label_clearance.to_le_bytes());
+            hash.update(data.features.message(record.offset)?);
+        }
+        level
+            .file
+            .each_shape_piece(number, |piece| hash.update(piece));
+    }
+    Ok(())
 }
 
 /// Cuts faces; keeps its buffers from one to the next.

@@ -80,6 +80,18 @@ impl FgbFile {
 
     /// The feature whose message starts at `offset` of the feature section.
     pub fn feature(&self, offset: u64) -> Result<FeatureView<'_>, FormatError> {
+        let message = self.message(offset)?;
+        let feature =
+            fb::size_prefixed_root_as_feature(message).map_err(|e| FormatError::Feature {
+                path: self.path.clone(),
+                offset,
+                reason: e.to_string(),
+            })?;
+        Ok(FeatureView { feature })
+    }
+
+    /// All bytes of that feature, its length first.
+    pub fn message(&self, offset: u64) -> Result<&[u8], FormatError> {
         let error = |reason: String| FormatError::Feature {
             path: self.path.clone(),
             offset,
@@ -92,12 +104,9 @@ impl FgbFile {
             .ok_or_else(|| error("beyond the end of the file".into()))?;
         let len = u32::from_le_bytes(section[start..start + 4].try_into().expect("four bytes"));
         let end = start + 4 + len as usize;
-        let message = section
+        section
             .get(start..end)
-            .ok_or_else(|| error("longer than the file".into()))?;
-        let feature =
-            fb::size_prefixed_root_as_feature(message).map_err(|e| error(e.to_string()))?;
-        Ok(FeatureView { feature })
+            .ok_or_else(|| error("longer than the file".into()))
     }
 }
 
