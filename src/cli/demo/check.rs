@@ -221,7 +221,10 @@ impl Visit {
         }
         let place = [0, 1].map(|axis| hit["point"][axis].as_f64().unwrap_or(0.0));
         let zoom = |key: &str| layer[key].as_u64().unwrap_or(0) as u32;
-        for zoom in [zoom("minzoom"), zoom("maxzoom").min(14)] {
+        let width_deg = layer["bounds"][2].as_f64().unwrap_or(180.0)
+            - layer["bounds"][0].as_f64().unwrap_or(-180.0);
+        let overview = zoom_of_width(width_deg).max(zoom("minzoom"));
+        for zoom in [overview, zoom("maxzoom").min(14)] {
             let [x, y] = tile_at(place, zoom);
             let path = format!("/tiles/{name}/{zoom}/{x}/{y}.mvt");
             let tile = self.ask(
@@ -399,6 +402,13 @@ fn picture(answer: &Answer, media_type: &str) -> Result<image::RgbaImage, String
     Ok(picture.to_rgba8())
 }
 
+/// The zoom at which a layer covers about a quarter of a tile; far below it a town is nothing.
+fn zoom_of_width(width_deg: f64) -> u32 {
+    const SHARE: f64 = 0.25;
+    let zoom = (360.0 * SHARE / width_deg.max(1e-6)).log2().ceil();
+    zoom.clamp(0.0, 14.0) as u32
+}
+
 /// The tile of Web Mercator that holds a place.
 fn tile_at([longitude, latitude]: [f64; 2], zoom: u32) -> [u32; 2] {
     let tiles = f64::from(1u32 << zoom);
@@ -473,6 +483,13 @@ mod tests {
         assert_eq!(tile_at([180.0, -89.0], 3), [7, 7]);
         // Denver's City Hall.
         assert_eq!(tile_at([-104.9905, 39.7392], 14), [3413, 6218]);
+    }
+
+    #[test]
+    fn a_layer_is_looked_at_where_it_is_big_enough() {
+        assert_eq!(zoom_of_width(358.0), 0);
+        assert_eq!(zoom_of_width(0.09), 10);
+        assert_eq!(zoom_of_width(0.0), 14);
     }
 
     #[test]
