@@ -52,7 +52,8 @@ rate() { # seconds clients url [wrk flags…]
     awk '/Requests\/sec/ { printf "%.0f", $2 }' "$scratch/wrk"
 }
 
-cargo build --release --locked --quiet --bin onemap --example hello
+# BUILD=0 measures what was built before.
+[[ ${BUILD:-1} == 0 ]] || cargo build --release --locked --quiet --bin onemap --example hello
 
 echo "== 1. computed tile, one thread, one client"
 start "$WORKSPACE" --allow-cache-skip --threads 1
