@@ -30,6 +30,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod county;
 pub mod crs;
 pub mod format;
 pub mod geom;

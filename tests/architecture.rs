@@ -37,8 +37,8 @@ const SURFACE: u8 = 9;
 const PLACES: &[(&str, &[&str])] = &[
     ("proj", &["crs"]),
     ("rusqlite", &["format", "store"]),
-    ("gdal", &["crs", "format", "source", "cli"]),
-    ("gdal_sys", &["crs", "format", "source", "cli"]),
+    ("gdal", &["crs", "format", "source", "county", "cli"]),
+    ("gdal_sys", &["crs", "format", "source", "county", "cli"]),
     ("clap", &["config", "cli", "main"]),
 ];
 const FORBIDDEN_NAMES: &[&str] = &[

@@ -8,6 +8,7 @@
 )]
 
 mod demo;
+mod demo_data;
 mod import;
 mod inspect;
 mod progress;
@@ -75,6 +76,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
     Tiles(tiles::TilesArgs),
+    DemoData(demo_data::DemoDataArgs),
 }
 
 /// How a command ended that did not fail.
@@ -121,6 +123,10 @@ pub enum Failure {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Crs(#[from] CrsError),
+    #[error(transparent)]
+    County(#[from] crate::county::CountyError),
+    #[error("--years wants two years, the earlier first, and got {found} (需要两个年份)")]
+    TwoYears { found: usize },
     #[error("there is no grid {name:?}, there are {} (没有这个格网)", .known.join(", "))]
     NoSuchGrid { name: String, known: Vec<String> },
     #[error("there is no layer {name:?} in this workspace (没有这个图层)")]
@@ -139,6 +145,9 @@ pub fn run() -> ExitCode {
         }
         Command::Demo(args) => demo::run(args, cli.globals),
         Command::Serve(args) => serve::run(args, cli.globals),
+        Command::DemoData(args) => {
+            start_log(&cli.globals).and_then(|()| demo_data::run(args, &cli.globals))
+        }
         Command::Inspect(args) => {
             start_log(&cli.globals).and_then(|()| inspect::run(args, &cli.globals))
         }

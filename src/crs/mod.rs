@@ -5,12 +5,14 @@
 //! 2. [`GaussKruger`]: the zones of China's national grids, with and without zone prefix.
 //! 3. [`Warp`]: a transform that is a pure function of the vertex and cheap enough for the tile
 //!    path; exact PROJ results are behind it.
+//! 4. [`ellipsoid_area`]: the official area of a parcel.
 //!
 //! Coordinates are always x east, y north (longitude first); the authority's axis order matters
 //! only in `protocol`. The only module that names PROJ.
 
 mod area;
 mod detect;
+pub mod ellipsoid_area;
 mod gauss_kruger;
 mod system;
 mod warp;
