@@ -28,6 +28,7 @@
 //! Deliberately absent: nothing below `http` is async; nothing below level 9 reads configuration
 //! or environment; no standard's word stands below `protocol`; there are no plug-in traits.
 
+pub mod analysis;
 pub mod cli;
 pub mod config;
 pub mod county;
@@ -37,6 +38,7 @@ pub mod geom;
 pub mod http;
 pub mod ingest;
 pub mod model;
+pub mod overlay;
 pub mod protocol;
 pub mod query;
 pub mod render;

@@ -11,6 +11,7 @@ mod demo;
 mod demo_data;
 mod import;
 mod inspect;
+mod overlay;
 mod progress;
 mod serve;
 mod tiles;
@@ -77,6 +78,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Tiles(tiles::TilesArgs),
     DemoData(demo_data::DemoDataArgs),
+    Overlay(overlay::OverlayArgs),
 }
 
 /// How a command ended that did not fail.
@@ -122,6 +124,8 @@ pub enum Failure {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
+    Analysis(#[from] crate::analysis::AnalysisError),
+    #[error(transparent)]
     Crs(#[from] CrsError),
     #[error(transparent)]
     County(#[from] crate::county::CountyError),
@@ -153,6 +157,9 @@ pub fn run() -> ExitCode {
         }
         Command::Tiles(args) => {
             start_log(&cli.globals).and_then(|()| tiles::run(args, &cli.globals))
+        }
+        Command::Overlay(args) => {
+            start_log(&cli.globals).and_then(|()| overlay::run(&args, &cli.globals))
         }
     };
     match result {

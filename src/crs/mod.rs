@@ -13,10 +13,12 @@
 mod area;
 mod detect;
 pub mod ellipsoid_area;
+mod equal_area;
 mod gauss_kruger;
 mod system;
 mod warp;
 
+pub use equal_area::EqualAreaPlane;
 pub use gauss_kruger::{Datum, GaussKruger, ZoneWidth, coordinate_hint};
 pub use system::{Crs, CrsError};
 pub use warp::Warp;

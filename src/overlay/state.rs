@@ -1,0 +1,54 @@
+//! What covers a position in one layer: labels with how often each covers it.
+
+use super::edges::{Edge, OUTSIDE};
+use super::segment::Arrival;
+
+/// Labels in ascending order with their winding numbers, none of them zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct State(Vec<(u32, i32)>);
+
+impl State {
+    /// Follows a step over an edge. The outcome does not depend on the order of steps.
+    pub fn cross(&mut self, edge: &Edge, arrival: Arrival) {
+        let step = match arrival {
+            Arrival::Left => 1,
+            Arrival::Right => -1,
+        };
+        self.add(edge.left, step);
+        self.add(edge.right, -step);
+    }
+
+    fn add(&mut self, label: u32, step: i32) {
+        if label == OUTSIDE {
+            return;
+        }
+        match self.0.binary_search_by_key(&label, |entry| entry.0) {
+            Err(at) => self.0.insert(at, (label, step)),
+            Ok(at) => {
+                self.0[at].1 += step;
+                if self.0[at].1 == 0 {
+                    self.0.remove(at);
+                }
+            }
+        }
+    }
+
+    pub fn assign(&mut self, other: &State) {
+        self.0.clear();
+        self.0.extend_from_slice(&other.0);
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The labels and their weights; `OUTSIDE` weighs what is missing to one, so that the weights
+    /// of every position add up to one.
+    pub fn weights(&self) -> impl Iterator<Item = (u32, i32)> + '_ {
+        let outside = 1 - self.0.iter().map(|entry| entry.1).sum::<i32>();
+        self.0
+            .iter()
+            .copied()
+            .chain((outside != 0).then_some((OUTSIDE, outside)))
+    }
+}
