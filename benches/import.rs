@@ -86,6 +86,10 @@ fn import(workspace: &Path, source: &Path) -> (f64, f64, f64) {
     (seconds, pyramid, peak)
 }
 
+#[expect(
+    clippy::zombie_processes,
+    reason = "waited for by wait4, which tells the memory as well"
+)]
 /// Wall seconds, peak resident megabytes and standard output of a child process.
 fn timed(mut command: Command) -> (f64, f64, Vec<u8>) {
     command.stdout(Stdio::piped()).stderr(Stdio::inherit());

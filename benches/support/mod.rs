@@ -72,7 +72,7 @@ impl Fabric {
                 text(format!("5100{index:014}")),
                 text(class.0.into()),
                 text(class.1.into()),
-                text(if index % 2 == 0 { "20" } else { "30" }.into()),
+                text(if index.is_multiple_of(2) { "20" } else { "30" }.into()),
                 text(format!("5101{:05}", index / 400)),
             ],
         }

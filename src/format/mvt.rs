@@ -75,8 +75,8 @@ impl GeometryWriter {
 
     #[inline]
     fn delta(&mut self, point: [i32; 2]) {
-        for axis in 0..2 {
-            let step = point[axis].wrapping_sub(self.cursor[axis]);
+        for (to, from) in point.into_iter().zip(self.cursor) {
+            let step = to.wrapping_sub(from);
             put_varint(
                 &mut self.bytes,
                 u64::from(((step << 1) ^ (step >> 31)) as u32),

@@ -16,7 +16,7 @@ use crate::format::id_index::IdWriter;
 use crate::geom::{Bbox, GeometryType};
 use crate::model::{
     FORMAT_VERSION, ImportCounts, Issue, IssueCode, IssueCount, IssueLog, LayerGeometry, LayerName,
-    Manifest, Schema, Severity, SourceInfo, VectorInfo, WEB_MERCATOR_HALF_M,
+    Manifest, Schema, Severity, SourceInfo, VectorInfo,
 };
 use crate::store::{Draft, FEATURES_FILE, IDS_FILE, INDEX_FILE};
 
@@ -372,7 +372,6 @@ fn natural_zoom(vertices: u64, bounds_lonlat: &Bbox) -> u8 {
     let width = (bounds_lonlat.width().to_radians() / world).max(1e-9);
     let height =
         ((mercator(bounds_lonlat.max_y) - mercator(bounds_lonlat.min_y)) / world).max(1e-9);
-    debug_assert!(WEB_MERCATOR_HALF_M > 0.0);
     (0..HIGHEST)
         .find(|&zoom| {
             let side = f64::from(1u32 << zoom);

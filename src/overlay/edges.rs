@@ -114,15 +114,15 @@ impl LayerBuilder {
 
     /// Merges shared edges and cuts chains.
     pub fn finish(mut self) -> LayerEdges {
-        let mut kept = merge_shared(&mut self.edges);
+        let kept = merge_shared(&mut self.edges);
         let mut chains = Vec::new();
         let mut count = 0;
         let mut rings = self.rings.iter().peekable();
         let mut chain_start = 0;
         let mut end_before = None;
-        for index in 0..self.edges.len() {
+        for (index, is_kept) in kept.into_iter().enumerate() {
             let ring_starts = rings.next_if(|&&start| start as usize == index).is_some();
-            if !std::mem::take(&mut kept[index]) {
+            if !is_kept {
                 if ring_starts {
                     end_before = None;
                 }

@@ -266,11 +266,8 @@ fn walk(border: Vec<Edge>) -> Vec<Vec<GridPoint>> {
         let mut path = vec![start];
         let mut at = start;
         let mut before: Option<GridPoint> = None;
-        loop {
-            let Some(next) = take_next(&mut outgoing, before, at) else {
-                // Border edges form closed walks, so this is the way back to the start.
-                break;
-            };
+        // Border edges form closed walks, so the way ends back at the start.
+        while let Some(next) = take_next(&mut outgoing, before, at) {
             before = Some(at);
             at = next;
             // A vertex met again closes a simple ring, which is cut off.

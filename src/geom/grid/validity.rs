@@ -62,15 +62,14 @@ impl Block {
     fn meeting(&self, other: &Block, lane: usize) -> u8 {
         let (min_x, max_x) = (other.min_x[lane], other.max_x[lane]);
         let (min_y, max_y) = (other.min_y[lane], other.max_y[lane]);
-        let mut hits = [0u8; LANES];
-        for k in 0..LANES {
-            hits[k] = u8::from(
+        let hits: [u8; LANES] = std::array::from_fn(|k| {
+            u8::from(
                 (min_x <= self.max_x[k])
                     & (max_x >= self.min_x[k])
                     & (min_y <= self.max_y[k])
                     & (max_y >= self.min_y[k]),
-            );
-        }
+            )
+        });
         let mut mask = 0;
         for (k, hit) in hits.into_iter().enumerate() {
             mask |= hit << k;
