@@ -18,6 +18,7 @@ use super::cut::{Encoded, Painter};
 use crate::format::fgb::ValueRef;
 use crate::format::mvt::{EXTENT, GeometryWriter, TileGeometry};
 use crate::format::pyramid::{GridBox, LevelFile, NONE};
+use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean};
 use crate::model::{TileCoord, TileGrid};
 use crate::query::Budget;
 use crate::store::{PyramidInfo, VectorData};
@@ -148,7 +149,10 @@ struct Cutter<'a> {
     clip: GridBox,
     origin: Point,
     ring: Vec<Point>,
-    local: Vec<[i32; 2]>,
+    /// Rings of the face being cut, in the tile's units: `used` of them, the rest to be filled again.
+    local: Vec<Vec<GridPoint>>,
+    used: usize,
+    validity: ValidityCheck,
     course: Vec<Point>,
     /// Vertices of the chains of the face being cut.
     chained: Vec<Point>,
@@ -185,6 +189,8 @@ impl<'a> Cutter<'a> {
             origin,
             ring: Vec::new(),
             local: Vec::new(),
+            used: 0,
+            validity: ValidityCheck::default(),
             course: Vec::new(),
             chained: Vec::new(),
             chains: Vec::new(),
@@ -195,12 +201,29 @@ impl<'a> Cutter<'a> {
 
     /// Writes what of the face is in the tile's box; nothing when it only touches it.
     fn cut(&mut self, face: u32, bbox: &GridBox, out: &mut GeometryWriter) {
+        self.used = 0;
+        self.gather(face, bbox);
+        let rings = &self.local[..self.used];
+        if self.validity.is_valid(rings) {
+            rings.iter().for_each(|ring| out.ring(ring));
+            return;
+        }
+        // Rings that touch in a point come out of this as they went in. Where a level could not be
+        // noded without a fold, the face is mended by itself; without that it stays as it is.
+        match clean(rings) {
+            Ok(polygons) => polygons.iter().flatten().for_each(|ring| out.ring(ring)),
+            Err(CleanError) => rings.iter().for_each(|ring| out.ring(ring)),
+        }
+    }
+
+    /// Fills `local` with the face's rings in the tile, shells before their holes.
+    fn gather(&mut self, face: u32, bbox: &GridBox) {
         if self.clip.contains(bbox) {
             for polygon in self.level.polygons(face) {
                 for ring in self.level.rings(polygon) {
                     self.whole_ring(ring);
                     let ring = std::mem::take(&mut self.ring);
-                    self.write(&ring, out);
+                    self.keep(&ring);
                     self.ring = ring;
                 }
             }
@@ -232,7 +255,7 @@ impl<'a> Cutter<'a> {
                 }
             }
         }
-        self.write_polygons(shells, holes, out);
+        self.keep_polygons(shells, holes);
     }
 
     /// The ring's vertices, the first not repeated.
@@ -244,21 +267,18 @@ impl<'a> Cutter<'a> {
         }
     }
 
-    fn write(&mut self, ring: &[Point], out: &mut GeometryWriter) {
-        self.local.clear();
-        self.local.extend(
-            ring.iter()
-                .map(|p| [p.x - self.origin.x, p.y - self.origin.y]),
-        );
-        out.ring(&self.local);
+    fn keep(&mut self, ring: &[Point]) {
+        if self.used == self.local.len() {
+            self.local.push(Vec::new());
+        }
+        let origin = self.origin;
+        let local = &mut self.local[self.used];
+        local.clear();
+        local.extend(ring.iter().map(|p| [p.x - origin.x, p.y - origin.y]));
+        self.used += 1;
     }
 
-    fn write_polygons(
-        &mut self,
-        mut shells: Vec<Vec<Point>>,
-        holes: Vec<Vec<Point>>,
-        out: &mut GeometryWriter,
-    ) {
+    fn keep_polygons(&mut self, mut shells: Vec<Vec<Point>>, holes: Vec<Vec<Point>>) {
         let mut holes_of: Vec<Vec<Vec<Point>>> = shells.iter().map(|_| Vec::new()).collect();
         if shells.len() > 1 && !holes.is_empty() {
             shells.sort_by_cached_key(|ring| doubled_area(ring));
@@ -275,9 +295,9 @@ impl<'a> Cutter<'a> {
             }
         }
         for (shell, holes) in shells.iter().zip(&holes_of) {
-            self.write(shell, out);
+            self.keep(shell);
             for hole in holes {
-                self.write(hole, out);
+                self.keep(hole);
             }
         }
     }
