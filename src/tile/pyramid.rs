@@ -18,7 +18,7 @@ use super::cut::{Encoded, Painter};
 use crate::format::fgb::ValueRef;
 use crate::format::mvt::{EXTENT, GeometryWriter, TileGeometry};
 use crate::format::pyramid::{GridBox, LevelFile, NONE};
-use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean};
+use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean, clip_ring};
 use crate::model::{TileCoord, TileGrid};
 use crate::query::Budget;
 use crate::store::{PyramidInfo, VectorData};
@@ -203,6 +203,10 @@ impl<'a> Cutter<'a> {
     fn cut(&mut self, face: u32, bbox: &GridBox, out: &mut GeometryWriter) {
         self.used = 0;
         self.gather(face, bbox);
+        if !self.stays_within(bbox) {
+            self.used = 0;
+            self.gather_clipped(face);
+        }
         let rings = &self.local[..self.used];
         if self.validity.is_valid(rings) {
             rings.iter().for_each(|ring| out.ring(ring));
@@ -213,6 +217,47 @@ impl<'a> Cutter<'a> {
         match clean(rings) {
             Ok(polygons) => polygons.iter().flatten().for_each(|ring| out.ring(ring)),
             Err(CleanError) => rings.iter().for_each(|ring| out.ring(ring)),
+        }
+    }
+
+    /// No ring may reach beyond the face it was cut from.
+    fn stays_within(&self, bbox: &GridBox) -> bool {
+        self.local[..self.used].iter().flatten().all(|p| {
+            let (x, y) = (p[0] + self.origin.x, p[1] + self.origin.y);
+            bbox.min.x <= x && x <= bbox.max.x && bbox.min.y <= y && y <= bbox.max.y
+        })
+    }
+
+    /// The same as `gather` by clipping whole rings: slower, for faces whose runs along the sides
+    /// of the box cannot be joined (they end in a corner, or run on a side).
+    fn gather_clipped(&mut self, face: u32) {
+        let (min, max) = (
+            i64::from(self.clip.min.x) - i64::from(self.origin.x),
+            i64::from(self.clip.max.x) - i64::from(self.origin.x),
+        );
+        let mut scratch = Vec::new();
+        for polygon in self.level.polygons(face) {
+            for ring in self.level.rings(polygon) {
+                self.whole_ring(ring);
+                let local = |p: &Point| {
+                    [
+                        i64::from(p.x) - i64::from(self.origin.x),
+                        i64::from(p.y) - i64::from(self.origin.y),
+                    ]
+                };
+                let mut wide: Vec<[i64; 2]> = self.ring.iter().map(local).collect();
+                clip_ring(&mut wide, &mut scratch, min, max);
+                let clipped: Vec<GridPoint> =
+                    wide.iter().map(|p| [p[0] as i32, p[1] as i32]).collect();
+                if clipped.len() < 3 || crate::geom::grid::doubled_area(&clipped) == 0 {
+                    continue;
+                }
+                if self.used == self.local.len() {
+                    self.local.push(Vec::new());
+                }
+                self.local[self.used] = clipped;
+                self.used += 1;
+            }
         }
     }
 
