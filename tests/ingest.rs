@@ -4,9 +4,12 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use onemap::crs::Crs;
 use onemap::geom::Bbox;
-use onemap::model::{FieldType, IssueCode, Schema, Value};
+use onemap::model::{FieldType, IssueCode, Schema, TileCoord, Value};
+use onemap::query::{Budget, SearchQuery, search};
 use onemap::store::{Snapshot, Store};
+use onemap::tile::{Options, TileLayer, vector_tile};
 use support::{crs, feature, field, import, square, text_field};
 
 fn schema() -> Schema {
@@ -197,14 +200,33 @@ fn an_id_field_gives_the_ids_and_its_absence_is_an_error() {
 fn an_empty_layer_is_a_layer() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(dir.path()).unwrap();
-    let outcome = import(
-        &store,
-        "empty",
-        crs(4490, true),
-        schema(),
-        Vec::new(),
-        |_| {},
-    );
-    assert_eq!(outcome.counts.stored, 0);
-    assert!(outcome.snapshot.verify().unwrap().is_empty());
+    let grid = store.grids().unwrap().remove(0);
+    // Nothing lies at 0, 0 of a zone of Gauss-Krüger, where an extent of nothing might be sought.
+    for (epsg, geographic) in [(4490, true), (4527, false)] {
+        let crs = Crs::from_user(&format!("EPSG:{epsg}")).unwrap();
+        assert_eq!(crs.geographic, geographic);
+        let outcome = import(&store, "empty", crs, schema(), Vec::new(), |_| {});
+        assert_eq!(outcome.counts.stored, 0);
+        let snapshot = outcome.snapshot;
+        assert!(snapshot.verify().unwrap().is_empty());
+        let layer = TileLayer {
+            snapshot: snapshot.clone(),
+            fields: None,
+        };
+        let coord = TileCoord { z: 5, x: 25, y: 13 };
+        let budget = Budget::unlimited();
+        let tile = vector_tile(&[layer], &grid, coord, &Options::default(), &budget).unwrap();
+        assert_eq!((tile.bytes.len(), tile.omitted), (0, 0));
+        let query = SearchQuery {
+            text: "x".into(),
+            field: None,
+            limit: 10,
+        };
+        assert!(
+            search(&snapshot, &query, &budget)
+                .unwrap()
+                .matches
+                .is_empty()
+        );
+    }
 }

@@ -41,7 +41,7 @@ enum Method {
 
 impl Warp {
     /// Prepares the transform from `from` to the plane of EPSG `to_epsg` for positions within
-    /// `extent_in_from`.
+    /// `extent_in_from`; with an empty extent there are none, and nothing is prepared.
     ///
     /// # Errors
     /// When PROJ has no transform, or the extent is so large or so distorted that no lattice
@@ -56,7 +56,7 @@ impl Warp {
     }
 
     fn between(from: &str, to: &str, extent: &Bbox) -> Result<Warp, CrsError> {
-        let method = if from == to {
+        let method = if from == to || extent.is_empty() {
             Method::Identity
         } else if is_web_mercator(to) && is_wgs84_degrees(from, extent) {
             Method::Mercator

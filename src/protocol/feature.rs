@@ -58,8 +58,8 @@ pub fn matches(snapshot: &Snapshot, found: &Matches) -> Result<Value, Problem> {
 }
 
 fn lonlat(snapshot: &Snapshot) -> Result<Warp, Problem> {
-    let manifest = &snapshot.manifest;
-    Ok(Warp::new(&manifest.crs, 4326, &manifest.bbox_in_layer_crs).map_err(StoreError::from)?)
+    let extent = snapshot.extent_in_layer_crs();
+    Ok(Warp::new(&snapshot.manifest.crs, 4326, &extent).map_err(StoreError::from)?)
 }
 
 fn properties(view: &FeatureView<'_>, schema: &Schema) -> Map<String, Value> {

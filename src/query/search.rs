@@ -2,6 +2,7 @@
 
 use super::{Budget, QueryError};
 use crate::crs::Warp;
+use crate::format::FormatError;
 use crate::format::feature_index::FeatureRecord;
 use crate::format::fgb::{FeatureView, ValueRef};
 use crate::geom::Bbox;
@@ -52,6 +53,16 @@ pub fn feature_by_id(snapshot: &Snapshot, id: u64) -> Result<Option<Found<'_>>, 
     let Some(feature) = data.ids.feature(id) else {
         return Ok(None);
     };
+    if feature as usize >= data.index.len() {
+        return Err(QueryError::Format(FormatError::Malformed {
+            path: data.index.path().to_path_buf(),
+            found: format!(
+                "{} features, and feature {feature} has id {id}",
+                data.index.len()
+            ),
+            expected: "a feature for every id".into(),
+        }));
+    }
     let record = data.index.record(feature);
     let view = data.features.feature(record.offset)?;
     Ok(Some(Found { record, view }))
@@ -79,7 +90,7 @@ pub fn search(
     let to_lonlat = Warp::new(
         &snapshot.manifest.crs,
         4326,
-        &snapshot.manifest.bbox_in_layer_crs,
+        &snapshot.extent_in_layer_crs(),
     )
     .map_err(crate::store::StoreError::from)?;
     let mut found = Matches {

@@ -12,6 +12,7 @@ use crate::format::cog::Cog;
 use crate::format::feature_index::FeatureIndex;
 use crate::format::fgb::FgbFile;
 use crate::format::id_index::IdIndex;
+use crate::geom::Bbox;
 use crate::model::{FORMAT_VERSION, LayerGeometry, Manifest, RasterInfo, VectorInfo};
 
 /// The files of a vector generation.
@@ -73,12 +74,15 @@ impl Snapshot {
             });
         }
         let data = match manifest.content {
-            LayerGeometry::Vector(_) => LayerData::Vector(VectorData {
-                features: FgbFile::open(&dir.join(FEATURES_FILE))?,
-                index: FeatureIndex::open(&dir.join(INDEX_FILE))?,
-                ids: IdIndex::open(&dir.join(IDS_FILE))?,
-                pyramid: Pyramid::open(dir)?.map(Box::new),
-            }),
+            LayerGeometry::Vector(_) => {
+                let index = FeatureIndex::open(&dir.join(INDEX_FILE))?;
+                LayerData::Vector(VectorData {
+                    features: FgbFile::open(&dir.join(FEATURES_FILE))?,
+                    ids: IdIndex::open(&dir.join(IDS_FILE))?,
+                    pyramid: Pyramid::open(dir, index.len())?.map(Box::new),
+                    index,
+                })
+            }
             LayerGeometry::Raster(_) => LayerData::Image(ImageData {
                 image: Cog::open(&dir.join(IMAGE_FILE))?,
             }),
@@ -115,13 +119,21 @@ impl Snapshot {
         }
     }
 
+    /// Where the layer has something, empty when it has nothing.
+    pub fn extent_in_layer_crs(&self) -> Bbox {
+        match &self.data {
+            LayerData::Vector(data) if data.index.is_empty() => Bbox::EMPTY,
+            _ => self.manifest.bbox_in_layer_crs,
+        }
+    }
+
     /// Transforms to and from the plane of EPSG `epsg`, prepared once per generation.
     pub fn warp(&self, epsg: u32) -> Result<Arc<WarpPair>, StoreError> {
         if let Some(pair) = self.warps.lock().expect("no panic while held").get(&epsg) {
             return Ok(pair.clone());
         }
         // Made outside the lock: two first requests may both do it, none waits for the other.
-        let extent = self.manifest.bbox_in_layer_crs;
+        let extent = self.extent_in_layer_crs();
         let to_grid = Warp::new(&self.manifest.crs, epsg, &extent)?;
         let extent_in_grid = to_grid.bbox(&extent);
         let to_layer = Warp::inverse(epsg, &self.manifest.crs, &extent_in_grid)?;
