@@ -401,8 +401,8 @@ impl LevelFile {
         let from = out.len();
         out.push(p);
         while !steps.is_empty() {
-            p.x += take_step(&mut steps);
-            p.y += take_step(&mut steps);
+            p.x = p.x.wrapping_add(take_step(&mut steps));
+            p.y = p.y.wrapping_add(take_step(&mut steps));
             out.push(p);
         }
         if backward {
@@ -472,6 +472,58 @@ impl LevelFile {
             }
         }
         found
+    }
+}
+
+impl LevelFile {
+    /// Checks that every number that refers to something does, so that reading cannot go astray
+    /// in a file that rotted on the disk. `features` is how many the layer has.
+    ///
+    /// # Errors
+    /// [`FormatError`] naming `path` and the list that is wrong.
+    pub fn check_references(&self, path: &Path, features: usize) -> Result<(), FormatError> {
+        let column = |at: usize, stride: usize, count: usize| {
+            (0..count).map(move |i| get(&self.map, at + i * stride) as usize)
+        };
+        let ascending = |mut ends: Box<dyn Iterator<Item = usize> + '_>, limit: usize| {
+            let mut last = 0;
+            ends.all(|end| {
+                let right = (last..=limit).contains(&end);
+                last = end;
+                right
+            })
+        };
+        let (polygons, rings) = (
+            (self.rings_at - self.polygons_at) / 4,
+            (self.refs_at - self.rings_at) / 4,
+        );
+        let refs = (self.arcs_at - self.refs_at) / 4;
+        let nodes_at = self.nodes.first().map_or(self.steps_at, |&(at, _)| at);
+        let arcs = (nodes_at - self.arcs_at) / ARC_BYTES;
+        let steps = self.map.len() - self.steps_at;
+        let face_ends = column(HEAD_BYTES + 28, FACE_BYTES, self.faces);
+        let wrong = if !ascending(Box::new(face_ends), polygons) {
+            "faces"
+        } else if !ascending(Box::new(column(self.polygons_at, 4, polygons)), rings) {
+            "polygons"
+        } else if !ascending(Box::new(column(self.rings_at, 4, rings)), refs) {
+            "rings"
+        } else if !column(self.refs_at, 4, refs).all(|r| r >> 1 < arcs) {
+            "refs"
+        } else if !ascending(Box::new(column(self.arcs_at + 24, ARC_BYTES, arcs)), steps) {
+            "arcs"
+        } else if !column(HEAD_BYTES + 16, FACE_BYTES, self.faces)
+            .all(|feature| feature < features || feature == NONE as usize)
+        {
+            "features of faces"
+        } else {
+            return Ok(());
+        };
+        Err(FormatError::Malformed {
+            path: path.to_path_buf(),
+            found: format!("{wrong} that refer to nothing"),
+            expected: "lists that fit together".into(),
+        })
     }
 }
 

@@ -68,8 +68,8 @@ impl Pyramid {
         write().map_err(|e| StoreError::io(&path, e))
     }
 
-    /// Opens the pyramid of a generation; `None` when it has none.
-    pub(super) fn open(generation: &Path) -> Result<Option<Pyramid>, StoreError> {
+    /// Opens the pyramid of a generation of so many features; `None` when it has none.
+    pub(super) fn open(generation: &Path, features: usize) -> Result<Option<Pyramid>, StoreError> {
         let dir = generation.join(PYRAMID_DIR);
         let path = dir.join(INFO_FILE);
         let text = match fs::read(&path) {
@@ -92,8 +92,13 @@ impl Pyramid {
         let levels = info
             .levels
             .iter()
-            .map(|level| LevelFile::open(&Pyramid::level_path(&dir, level.zoom)))
-            .collect::<Result<_, _>>()?;
+            .map(|level| {
+                let path = Pyramid::level_path(&dir, level.zoom);
+                let level = LevelFile::open(&path)?;
+                level.check_references(&path, features)?;
+                Ok(level)
+            })
+            .collect::<Result<_, StoreError>>()?;
         Ok(Some(Pyramid { info, levels }))
     }
 

@@ -1,6 +1,7 @@
 //! What several test files need: workspaces made from features in memory.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod mangle;
 pub mod parcels;
 
 use onemap::crs::Crs;
