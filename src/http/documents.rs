@@ -39,8 +39,8 @@ pub async fn tile_json(
 ) -> Result<Reply, Problem> {
     let grid = app.grid_index(grid.as_deref())?;
     let base = base_url(app, client.headers);
-    let snapshots = app.snapshots(&layers)?;
     document(app, client, "application/json", move |app, _| {
+        let snapshots = app.snapshots(&layers)?;
         let kinds: Vec<bool> = snapshots.iter().map(|s| s.vector().is_some()).collect();
         if kinds.contains(&true) && kinds.contains(&false) {
             return Err(Problem::wrong_format(

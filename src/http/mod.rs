@@ -164,6 +164,16 @@ impl App {
         layers.iter().map(|layer| self.snapshot(layer)).collect()
     }
 
+    /// The same for a thread that must not wait for files: `None` when one is not open yet.
+    fn opened(&self, layers: &[LayerName]) -> Result<Option<Vec<Arc<Snapshot>>>, Problem> {
+        let opened = |layer| self.store.opened(layer).transpose();
+        Ok(layers
+            .iter()
+            .map_while(opened)
+            .collect::<Result<Vec<_>, _>>()?)
+        .map(|open| (open.len() == layers.len()).then_some(open))
+    }
+
     /// A request id that no other request of this server has, nor likely one of another.
     fn next_id(&self) -> HeaderValue {
         let number = self.last_id.fetch_add(1, Ordering::Relaxed);

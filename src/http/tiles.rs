@@ -22,7 +22,7 @@ use super::documents::Client;
 use super::encoding::Encoding;
 use super::metrics::{Endpoint, add_one};
 use super::{App, refused};
-use crate::model::TileCoord;
+use crate::model::{LayerName, TileCoord};
 use crate::protocol::xyz::{TileFormat, TileRequest};
 use crate::protocol::{Problem, tilejson};
 use crate::query::Budget;
@@ -165,7 +165,10 @@ pub async fn answer(
     let tile = app.grids[grid].tile(address.z, address.x, address.y)?;
     // Before the snapshots: a change in between makes the address cold, never wrong.
     let version = app.store.version()?;
-    let snapshots = app.snapshots(&request.layers)?;
+    let snapshots = match app.opened(&request.layers)? {
+        Some(open) => open,
+        None => opened_now(app, request.layers.clone(), deadline).await?,
+    };
     check(&snapshots, &request)?;
     let key = Key {
         what: what(&snapshots, request.fields.as_deref()).into(),
@@ -225,6 +228,20 @@ pub async fn answer(
     };
     app.tiles.hot.insert(address, Arc::new(hot));
     Ok(reply)
+}
+
+/// Opens layers for the first time: files are read, so it is work for the pool.
+async fn opened_now(
+    app: &Arc<App>,
+    layers: Vec<LayerName>,
+    deadline: Instant,
+) -> Result<Vec<Arc<Snapshot>>, Problem> {
+    let job_app = app.clone();
+    let opened = app
+        .pool
+        .run(deadline, move |_| job_app.snapshots(&layers))
+        .await;
+    opened.map_err(|r| refused(app, r))?
 }
 
 /// Refuses what the layers cannot give, before anything is computed.

@@ -207,6 +207,14 @@ impl Store {
         }
     }
 
+    /// The current generation of a layer if it has been opened before, without opening any file
+    /// of the layer.
+    pub fn opened(&self, name: &LayerName) -> Result<Option<Arc<Snapshot>>, StoreError> {
+        let state = self.state()?;
+        let entry = state.layers.get(name);
+        Ok(entry.and_then(|entry| entry.snapshot.get().cloned()))
+    }
+
     /// All current generations, by name.
     pub fn snapshots(&self) -> Result<Vec<Arc<Snapshot>>, StoreError> {
         let mut snapshots = Vec::new();
