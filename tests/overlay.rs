@@ -525,3 +525,29 @@ fn polygons_of_one_layer_that_overlap_each_count_in_full() {
     assert_eq!(area_of(&table, &[0, 2]), 100.0);
     assert_eq!(area_of(&table, &[0, OUTSIDE]), -150.0);
 }
+
+#[test]
+fn a_vertical_edge_beside_the_border_of_a_cell_is_found_all_along() {
+    // Cells are four units wide; the edge at x = 3 belongs into those on both sides of x = 4.
+    let first = [
+        vec![[6, 5], [3, 6], [7, 3], [5, 7], [0, 1]],
+        vec![[7, 4], [3, 7], [3, 1], [3, 2]],
+    ];
+    let second = vec![[1, 6], [2, 2], [6, 4], [5, 7], [2, 5]];
+    let shapes = |rings: &[Vec<GridPoint>]| -> Vec<Shape> {
+        let shape = |ring: &Vec<GridPoint>| Shape {
+            label: 0,
+            ring: ring.clone(),
+        };
+        rings.iter().map(shape).collect()
+    };
+    let overlay_with = |edges_per_cell| {
+        let layers = vec![
+            layer(&shapes(&first), as_given),
+            layer(&shapes(std::slice::from_ref(&second)), as_given),
+        ];
+        let overlay = Overlay::new(layers, Options { edges_per_cell }).unwrap();
+        overlay.areas().map(|table| table.rows_exact())
+    };
+    assert_eq!(overlay_with(1.0), overlay_with(1000.0));
+}

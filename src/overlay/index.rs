@@ -121,7 +121,8 @@ impl LayerIndex {
         if first > last || bottom > top {
             return;
         }
-        if first == last || bottom == top {
+        // A vertical segment has no slope: all cells of its box are its own.
+        if first == last || bottom == top || segment.from[0] == segment.to[0] {
             for row in bottom..=top {
                 for column in first..=last {
                     each((row * self.columns + column) as usize);
