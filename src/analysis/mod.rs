@@ -4,9 +4,13 @@
 //! 2. the engine is run on all threads, unit by unit
 //! 3. rows get their values back; totals and slivers are stated
 //!
+//! [`report`] answers the other question: what one boundary lies on, without reading the layers.
+//!
 //! Not here: how a result is written (see `cli`), how the engine works (see `overlay`).
 
+mod divide;
 mod prepare;
+pub mod report;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +21,7 @@ use crate::crs::{CrsError, Datum};
 use crate::format::FormatError;
 use crate::overlay::{AreaTable, OUTSIDE, Options, Overlay, OverlayError, in_square_grid_units};
 use crate::query::{Budget, Stop};
-use crate::store::Snapshot;
+use crate::store::{Snapshot, StoreError};
 
 /// What the polygons of a layer are grouped by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,12 +129,39 @@ pub enum AnalysisError {
         "layer {layer}, feature {id}: coordinates have no place in the working plane (坐标无法转换)"
     )]
     NotFinite { layer: String, id: u64 },
+    #[error("no layers were named (未指定图层)")]
+    NoLayers,
+    #[error("boundary {boundary:?} is a {found}, expected polygons (范围不是面)")]
+    BoundaryNotPolygon {
+        boundary: String,
+        found: &'static str,
+    },
+    #[error(
+        "boundary {boundary:?} has coordinates that have no place in {crs} (范围坐标超出坐标系)"
+    )]
+    BoundaryPlace { boundary: String, crs: String },
+    #[error("boundary {boundary:?} has no area (范围面积为零)")]
+    BoundaryWithoutArea { boundary: String },
+    #[error(
+        "boundary {boundary:?} has {found_m2:.0} m², at most {limit_m2:.0} m² are reported (范围面积过大)"
+    )]
+    AreaTooLarge {
+        boundary: String,
+        found_m2: f64,
+        limit_m2: f64,
+    },
+    #[error(
+        "the features of layer {layer} at the boundary have more vertices than one report may read; ask for a smaller boundary (范围内要素过多)"
+    )]
+    TooManyVertices { layer: String },
     #[error(transparent)]
     Overlay(#[from] OverlayError),
     #[error(transparent)]
     Crs(#[from] CrsError),
     #[error(transparent)]
     Format(#[from] FormatError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     Stopped(#[from] Stop),
 }

@@ -285,7 +285,7 @@ impl Reader<'_> {
     }
 }
 
-fn text(value: ValueRef<'_>) -> String {
+pub(super) fn text(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Boolean(value) => value.to_string(),
         ValueRef::Integer(value) => value.to_string(),

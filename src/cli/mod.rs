@@ -13,6 +13,7 @@ mod import;
 mod inspect;
 mod overlay;
 mod progress;
+mod report;
 mod serve;
 mod tiles;
 
@@ -79,6 +80,7 @@ enum Command {
     Tiles(tiles::TilesArgs),
     DemoData(demo_data::DemoDataArgs),
     Overlay(overlay::OverlayArgs),
+    Report(report::ReportArgs),
 }
 
 /// How a command ended that did not fail.
@@ -127,6 +129,13 @@ pub enum Failure {
     Analysis(#[from] crate::analysis::AnalysisError),
     #[error(transparent)]
     Crs(#[from] CrsError),
+    #[error("{path}: {source}")]
+    Rules {
+        path: std::path::PathBuf,
+        source: crate::analysis::report::rules::RulesError,
+    },
+    #[error(transparent)]
+    Boundary(#[from] crate::protocol::processes::boundary::BoundaryError),
     #[error(transparent)]
     County(#[from] crate::county::CountyError),
     #[error("--years wants two years, the earlier first, and got {found} (需要两个年份)")]
@@ -160,6 +169,9 @@ pub fn run() -> ExitCode {
         }
         Command::Overlay(args) => {
             start_log(&cli.globals).and_then(|()| overlay::run(&args, &cli.globals))
+        }
+        Command::Report(args) => {
+            start_log(&cli.globals).and_then(|()| report::run(&args, &cli.globals))
         }
     };
     match result {

@@ -5,7 +5,8 @@
 //! 2. [`GaussKruger`]: the zones of China's national grids, with and without zone prefix.
 //! 3. [`Warp`]: a transform that is a pure function of the vertex and cheap enough for the tile
 //!    path; exact PROJ results are behind it.
-//! 4. [`ellipsoid_area`]: the official area of a parcel.
+//! 4. [`EqualAreaPlane`] and, for many positions, [`PlaneMap`]: where areas are plain areas.
+//! 5. [`ellipsoid_area`]: the official area of a parcel.
 //!
 //! Coordinates are always x east, y north (longitude first); the authority's axis order matters
 //! only in `protocol`. The only module that names PROJ.
@@ -15,10 +16,12 @@ mod detect;
 pub mod ellipsoid_area;
 mod equal_area;
 mod gauss_kruger;
+mod plane_map;
 mod system;
 mod warp;
 
 pub use equal_area::EqualAreaPlane;
 pub use gauss_kruger::{Datum, GaussKruger, ZoneWidth, coordinate_hint};
+pub use plane_map::{Cursor, PlaneMap};
 pub use system::{Crs, CrsError};
 pub use warp::Warp;

@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::encoding::Encoding;
-use crate::protocol::Problem;
+use crate::protocol::{Methods, Problem};
 
 pub type Reply = Response<Full<Bytes>>;
 
@@ -152,31 +152,31 @@ pub fn problem(problem: &Problem, id: HeaderValue) -> Reply {
     if let Some(seconds) = problem.retry_after_s {
         out.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if problem.status == 405 {
-        out.insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    if let Some(allow) = problem.allow {
+        out.insert(header::ALLOW, HeaderValue::from_static(allow.list()));
     }
     reply
 }
 
-const METHODS: &str = "GET, HEAD, OPTIONS";
-
 /// The answer to `OPTIONS`, for browsers that ask before a request from another origin.
-pub fn preflight(id: HeaderValue) -> Reply {
+pub fn preflight(methods: Methods, id: HeaderValue) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::new()));
     *reply.status_mut() = StatusCode::NO_CONTENT;
     let out = reply.headers_mut();
-    out.insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    out.insert(header::ALLOW, HeaderValue::from_static(methods.list()));
     out.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static(METHODS),
+        HeaderValue::from_static(methods.list()),
     );
     out.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("accept, if-none-match, x-request-id"),
+        HeaderValue::from_static("accept, content-type, if-none-match, prefer, x-request-id"),
     );
     out.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("etag, x-request-id, x-onemap-omitted, server-timing"),
+        HeaderValue::from_static(
+            "etag, location, preference-applied, x-request-id, x-onemap-omitted, server-timing",
+        ),
     );
     out.insert(
         header::ACCESS_CONTROL_MAX_AGE,

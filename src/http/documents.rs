@@ -242,7 +242,7 @@ pub fn metrics(app: &App, id: HeaderValue) -> Result<Reply, Problem> {
 
 /// The server's address as the client knows it, without a final slash: the configured one, or
 /// what the client wrote into `Host`; empty (addresses relative to the server) without either.
-fn base_url(app: &App, headers: &HeaderMap) -> String {
+pub fn base_url(app: &App, headers: &HeaderMap) -> String {
     if let Some(url) = &app.options.public_url {
         return url.trim_end_matches('/').to_string();
     }

@@ -24,12 +24,13 @@ pub enum Endpoint {
     Health,
     Metrics,
     Portal,
+    Processes,
     /// Could not be understood.
     Unknown,
 }
 
 impl Endpoint {
-    const ALL: [(Endpoint, &'static str); 12] = [
+    const ALL: [(Endpoint, &'static str); 13] = [
         (Endpoint::VectorTile, "vector_tile"),
         (Endpoint::ImageTile, "image_tile"),
         (Endpoint::TileJson, "tilejson"),
@@ -41,13 +42,14 @@ impl Endpoint {
         (Endpoint::Health, "health"),
         (Endpoint::Metrics, "metrics"),
         (Endpoint::Portal, "portal"),
+        (Endpoint::Processes, "processes"),
         (Endpoint::Unknown, "unknown"),
     ];
 }
 
 /// Statuses this server sends; the last place is for any other.
-const STATUSES: [u16; 14] = [
-    200, 204, 304, 400, 403, 404, 405, 413, 414, 500, 501, 502, 503, 0,
+const STATUSES: [u16; 17] = [
+    200, 201, 204, 304, 400, 403, 404, 405, 413, 414, 415, 422, 500, 501, 502, 503, 0,
 ];
 /// Upper bounds of the latency buckets, seconds.
 const BUCKETS_S: [f64; 12] = [

@@ -14,6 +14,7 @@ mod encoding;
 mod metrics;
 mod pool;
 mod portal;
+mod processes;
 mod service;
 mod stream;
 mod styles;
@@ -37,6 +38,7 @@ use crate::store::{Snapshot, Store, StoreError};
 use metrics::{Metrics, add_one};
 use pool::{Pool, Refused};
 use portal::Portal;
+use processes::Processes;
 use service::Service;
 use stream::{Answering, Limited};
 use tiles::TileCache;
@@ -113,6 +115,7 @@ struct App {
     tiles: TileCache,
     metrics: Metrics,
     portal: Portal,
+    processes: Processes,
     id_prefix: u32,
     last_id: AtomicU64,
     stopping: AtomicBool,
@@ -134,6 +137,7 @@ impl App {
             tiles: TileCache::new(options.cache_bytes),
             metrics: Metrics::default(),
             portal: Portal::new(),
+            processes: Processes::new(options.threads),
             id_prefix: now.map_or(0, |now| now.as_micros() as u32) ^ std::process::id(),
             last_id: AtomicU64::new(0),
             stopping: AtomicBool::new(false),

@@ -19,8 +19,9 @@ use super::documents::{self, Client};
 use super::encoding::Encoding;
 use super::metrics::{Endpoint, add_one};
 use super::stream::Answering;
-use super::{App, pool, tiles};
-use crate::protocol::{self, Problem};
+use super::{App, pool, processes, tiles};
+use crate::protocol::processes::execution;
+use crate::protocol::{self, Methods, Problem};
 use crate::query::SearchQuery;
 
 /// What is done with every request of a connection.
@@ -80,7 +81,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 }
 
 /// The request's id: the client's own when it is usable, else a new one.
-fn id_of(app: &App, request: &Request<Incoming>) -> HeaderValue {
+fn id_of<B>(app: &App, request: &Request<B>) -> HeaderValue {
     const LONGEST: usize = 64;
     match request.headers().get(REQUEST_ID) {
         Some(id)
@@ -103,9 +104,18 @@ async fn slow(
     started: Instant,
 ) -> Reply {
     let id = id_of(&app, &request);
+    let (head, body) = request.into_parts();
+    let request = Request::from_parts(head, ());
     let mut unanswered = Unanswered(Some(&app));
     let mut endpoint = Endpoint::Unknown;
-    let answer = Box::pin(answer(&app, &request, encoding, id.clone(), &mut endpoint));
+    let answer = Box::pin(answer(
+        &app,
+        &request,
+        body,
+        encoding,
+        id.clone(),
+        &mut endpoint,
+    ));
     let result = contained(answer).await.unwrap_or_else(|panic| {
         add_one(&app.metrics.panics);
         Err(Problem::internal(panic))
@@ -141,7 +151,7 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-fn log_problem(problem: &Problem, request: &Request<Incoming>, request_id: &str) {
+fn log_problem(problem: &Problem, request: &Request<()>, request_id: &str) {
     let (status, code) = (problem.status, problem.code);
     let target = shown(request);
     match &problem.cause {
@@ -152,7 +162,7 @@ fn log_problem(problem: &Problem, request: &Request<Incoming>, request_id: &str)
 }
 
 /// The address for the log: bounded, and without what could forge a line.
-fn shown(request: &Request<Incoming>) -> String {
+fn shown(request: &Request<()>) -> String {
     let target = request.uri().path_and_query().map_or("", |t| t.as_str());
     target
         .chars()
@@ -174,7 +184,8 @@ async fn contained<F: Future>(mut future: Pin<Box<F>>) -> Result<F::Output, Stri
 
 async fn answer(
     app: &Arc<App>,
-    request: &Request<Incoming>,
+    request: &Request<()>,
+    body: Incoming,
     encoding: Encoding,
     id: HeaderValue,
     endpoint: &mut Endpoint,
@@ -185,13 +196,13 @@ async fn answer(
     if target.len() > limit {
         return Err(Problem::uri_too_long(target.len(), limit));
     }
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return Ok(answer::preflight(id)),
-        ref other => return Err(Problem::method_not_allowed(other.as_str())),
-    }
-    if !request.body().is_end_stream() {
-        return Err(Problem::body_refused());
+    let below_ogc = protocol::processes::below_ogc(uri.path())?;
+    if *request.method() == Method::OPTIONS {
+        let methods = match below_ogc {
+            Some(_) => Methods::Processes,
+            None => Methods::Read,
+        };
+        return Ok(answer::preflight(methods, id));
     }
     let client = Client {
         headers: request.headers(),
@@ -199,6 +210,19 @@ async fn answer(
         deadline: tokio::time::Instant::now() + app.options.request_time,
         id,
     };
+    if let Some(segments) = below_ogc {
+        *endpoint = Endpoint::Processes;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let asked = execution::parse(request.method().as_str(), &segments)?;
+        return processes::answer(app, asked, body, client).await;
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let method = request.method().as_str();
+        return Err(Problem::method_not_allowed(method, Methods::Read));
+    }
+    if !body.is_end_stream() {
+        return Err(Problem::body_refused());
+    }
     let asked = protocol::parse(uri.path(), uri.query())?;
     use protocol::Request as Asked;
     match asked {

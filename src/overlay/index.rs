@@ -146,6 +146,20 @@ impl LayerIndex {
         }
     }
 
+    /// Whether no edge is listed in any cell of a box; said of boxes of at most `most` cells.
+    pub fn is_empty_box(&self, bounds: [i64; 4], most: i64) -> bool {
+        let column = |x: i64| ((x - self.origin[0]) >> self.cell_bits).clamp(0, self.columns - 1);
+        let row = |y: i64| ((y - self.origin[1]) >> self.cell_bits).clamp(0, self.rows - 1);
+        let (first, last) = (column(bounds[0]), column(bounds[2]));
+        let (bottom, top) = (row(bounds[1]), row(bounds[3]));
+        (last - first + 1) * (top - bottom + 1) <= most
+            && (bottom..=top).all(|row| {
+                let cell = row * self.columns;
+                let (from, to) = ((cell + first) as usize, (cell + last) as usize + 1);
+                self.starts[from] == self.starts[to]
+            })
+    }
+
     /// The edges listed in a cell.
     #[inline]
     pub fn edges_in(&self, cell: usize) -> &[u32] {

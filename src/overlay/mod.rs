@@ -22,12 +22,14 @@
 //! Not here: files, layers of a workspace, threads, reference systems (see `analysis`).
 
 mod edges;
+mod footprint;
 mod index;
 mod segment;
 mod state;
 mod table;
 
 pub use edges::{LayerBuilder, LayerEdges, MAX_COORDINATE, OUTSIDE, RingRole};
+pub use footprint::{EXACT_PER_SQUARE, Footprint, Place, Rings, Scratch};
 pub use segment::GridPoint;
 pub use table::{AreaTable, Labels, in_square_grid_units};
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::address::excerpt;
+use crate::analysis::AnalysisError;
 use crate::model::GridError;
 use crate::query::{QueryError, Stop};
 use crate::render::RenderError;
@@ -17,10 +18,34 @@ pub struct Problem {
     pub title: &'static str,
     pub title_zh: &'static str,
     pub detail: String,
+    /// What may be done at an address, where that is what was wrong.
+    pub allow: Option<Methods>,
     /// Seconds after which to try again.
     pub retry_after_s: Option<u32>,
     /// What happened inside, for the log; never sent.
     pub cause: Option<String>,
+}
+
+/// What may be done at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Methods {
+    Read,
+    Execute,
+    Job,
+    /// Anything that may be done somewhere below `/ogc`.
+    Processes,
+}
+
+impl Methods {
+    /// As the header `Allow` lists them.
+    pub fn list(self) -> &'static str {
+        match self {
+            Methods::Read => "GET, HEAD, OPTIONS",
+            Methods::Execute => "POST, OPTIONS",
+            Methods::Job => "GET, HEAD, DELETE, OPTIONS",
+            Methods::Processes => "GET, HEAD, POST, DELETE, OPTIONS",
+        }
+    }
 }
 
 impl Problem {
@@ -37,6 +62,7 @@ impl Problem {
             title,
             title_zh,
             detail: detail.into(),
+            allow: None,
             retry_after_s: None,
             cause: None,
         }
@@ -135,14 +161,23 @@ impl Problem {
         Problem::new(404, "tile-outside-grid", title, "瓦片超出格网范围", detail)
     }
 
-    pub fn method_not_allowed(method: &str) -> Problem {
-        Problem::new(
-            405,
-            "method-not-allowed",
-            "Only GET, HEAD and OPTIONS are answered here",
-            "此处只接受 GET、HEAD、OPTIONS",
+    pub fn method_not_allowed(method: &str, allow: Methods) -> Problem {
+        let title = "This method is not answered here";
+        let detail = format!(
+            "{} was asked, {} are answered",
             excerpt(method),
-        )
+            allow.list()
+        );
+        Problem {
+            allow: Some(allow),
+            ..Problem::new(
+                405,
+                "method-not-allowed",
+                title,
+                "此处不接受该请求方法",
+                detail,
+            )
+        }
     }
 
     pub fn cache_skip_refused() -> Problem {
@@ -172,6 +207,63 @@ impl Problem {
             "Requests with a body are not taken here",
             "此处不接受请求体",
             "send the request without a body",
+        )
+    }
+
+    pub fn too_large(detail: impl Into<String>) -> Problem {
+        let title = "More is asked for than one request may have";
+        Problem::new(413, "too-large", title, "请求超出限制", detail)
+    }
+
+    pub fn not_json() -> Problem {
+        Problem::new(
+            415,
+            "not-json",
+            "The body is to be JSON",
+            "请求体须为 JSON",
+            "send it with Content-Type: application/json",
+        )
+    }
+
+    /// The question is understood but has no answer.
+    pub fn unanswerable(detail: impl Into<String>) -> Problem {
+        let title = "The question has no answer";
+        Problem::new(422, "unanswerable", title, "无法分析", detail)
+    }
+
+    pub fn no_such_process(id: &str) -> Problem {
+        Problem::new(
+            404,
+            "no-such-process",
+            "There is no such process",
+            "没有这个处理过程",
+            format!("process {:?}; /ogc/processes lists all", excerpt(id)),
+        )
+    }
+
+    pub fn no_such_job(id: &str) -> Problem {
+        Problem::new(
+            404,
+            "no-such-job",
+            "There is no such job",
+            "没有这个作业",
+            format!(
+                "job {:?}; finished jobs are forgotten after a while",
+                excerpt(id)
+            ),
+        )
+    }
+
+    pub fn result_not_ready(id: &str) -> Problem {
+        Problem::new(
+            404,
+            "result-not-ready",
+            "The job has no result yet",
+            "作业尚未完成",
+            format!(
+                "job {:?}; /ogc/jobs/{{id}} tells where it stands",
+                excerpt(id)
+            ),
         )
     }
 
@@ -214,10 +306,21 @@ impl Problem {
         }
     }
 
+    /// OGC's own name where a standard wants it.
+    fn type_uri(&self) -> String {
+        const PROCESSES: &str = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0";
+        match self.code {
+            "no-such-process" | "no-such-job" | "result-not-ready" => {
+                format!("{PROCESSES}/{}", self.code)
+            }
+            code => format!("urn:onemap:problem:{code}"),
+        }
+    }
+
     /// The JSON document.
     pub fn document(&self, request_id: &str) -> Vec<u8> {
         json!({
-            "type": format!("urn:onemap:problem:{}", self.code),
+            "type": self.type_uri(),
             "title": self.title,
             "title_zh": self.title_zh,
             "status": self.status,
@@ -264,6 +367,31 @@ impl From<QueryError> for Problem {
             QueryError::NoSuchField { .. } => Problem::bad_parameter(error.to_string()),
             QueryError::Store(error) => error.into(),
             QueryError::Format(error) => Problem::internal(error),
+        }
+    }
+}
+
+impl From<AnalysisError> for Problem {
+    fn from(error: AnalysisError) -> Problem {
+        match error {
+            AnalysisError::NotVector { .. }
+            | AnalysisError::NoPolygons { .. }
+            | AnalysisError::NoCommonPlane { .. }
+            | AnalysisError::MixedDatum { .. }
+            | AnalysisError::BoundaryNotPolygon { .. }
+            | AnalysisError::BoundaryPlace { .. }
+            | AnalysisError::BoundaryWithoutArea { .. }
+            | AnalysisError::Crs(_) => Problem::unanswerable(error.to_string()),
+            AnalysisError::NoSuchField { .. } | AnalysisError::NoLayers => {
+                Problem::bad_parameter(error.to_string())
+            }
+            AnalysisError::TooManyVertices { .. } | AnalysisError::AreaTooLarge { .. } => {
+                Problem::too_large(error.to_string())
+            }
+            AnalysisError::Stopped(stop) => stop.into(),
+            AnalysisError::NotFinite { .. } | AnalysisError::Overlay(_) => Problem::internal(error),
+            AnalysisError::Format(error) => Problem::internal(error),
+            AnalysisError::Store(error) => error.into(),
         }
     }
 }

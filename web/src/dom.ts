@@ -46,6 +46,9 @@ const ICONS = {
   alert: 'M12 4l9 16H3zM12 10v4M12 17v.01',
   plus: 'M12 5v14M5 12h14',
   minus: 'M5 12h14',
+  report: 'M6 3h9l4 4v14H6zM14 3v5h5M9 12h7M9 16h7',
+  file: 'M4 7h6l2 2h8v10H4z',
+  download: 'M12 4v11M7 11l5 5 5-5M5 20h14',
   compass: 'M12 3v18M12 3l4 7h-8zM12 21l-4-7h8z',
 } as const;
 

@@ -10,6 +10,7 @@ import { createMap } from './map';
 import { Measure, type Tool } from './measure';
 import { readPermalink, writePermalink, type Permalink } from './permalink';
 import { Readout } from './readout';
+import { ReportPanel } from './report';
 import { SearchBox } from './search';
 import { getCatalog, RequestError, type Bounds, type Catalog } from './server';
 import { LayerStack, type StackedLayer } from './stack';
@@ -40,6 +41,7 @@ class Portal {
   private readonly tree: LayerTree;
   private readonly inspector: Inspector;
   private readonly measure: Measure;
+  private readonly report: ReportPanel;
   private readonly readout = new Readout();
   private readonly live = h('div', { class: 'visually-hidden', 'aria-live': 'polite' });
   private readonly notice = h('div', { class: 'notice', hidden: true });
@@ -79,6 +81,15 @@ class Portal {
       copyLink: () => void this.copyLink(),
     });
     this.measure = new Measure(map);
+    this.report = new ReportPanel({
+      map,
+      stack: this.stack,
+      measure: this.measure,
+      below: 'onemap:report-veil',
+      zoomTo: (geometry) => this.fit(boundsOf(geometry), 18),
+      openFeature: (layer, id) => this.openLinked({ layer, id }),
+      announce,
+    });
     const search = new SearchBox({
       stack: this.stack,
       goTo: (position) => {
@@ -101,7 +112,7 @@ class Portal {
       this.tree.element,
     );
     app.append(
-      panel, this.showButton, this.toolbar(), this.inspector.element, this.measure.element,
+      panel, this.showButton, this.toolbar(), this.inspector.element, this.report.element, this.measure.element,
       h('div', { class: 'crosshair', 'aria-hidden': 'true' }), this.readout.element, this.progress, this.banner, this.notice, this.live,
     );
     this.words();
@@ -131,6 +142,7 @@ class Portal {
     this.showButton.setAttribute('aria-label', t('showPanel'));
     this.showButton.lastElementChild!.textContent = t('layers');
     document.getElementById('panel')?.setAttribute('aria-label', t('layerPanel'));
+    document.body.dataset['drop'] = t('dropHere');
     const canvas = this.map.getCanvas();
     canvas.setAttribute('aria-label', t('map'));
     for (const { button, text } of this.toolButtons) {
@@ -154,6 +166,14 @@ class Portal {
       refresh();
       return button;
     };
+    const reportTool = tool('report', 'report', () => (this.report.isOpen ? this.report.close() : this.report.open()));
+    const pressed = () => reportTool.setAttribute('aria-pressed', String(this.report.isOpen));
+    this.report.onChange(() => {
+      pressed();
+      // They stand in the same place.
+      if (this.report.isOpen) this.inspector.close();
+    });
+    pressed();
     const compass = tool('northUp', 'compass', () => map.resetNorth(this.quietly()));
     const turn = () => {
       compass.hidden = Math.abs(map.getBearing()) < 0.5;
@@ -166,6 +186,7 @@ class Portal {
       h('div', { class: 'tool-group' }, tool('zoomIn', 'plus', () => map.zoomIn(this.quietly())), tool('zoomOut', 'minus', () => map.zoomOut(this.quietly())), compass),
       h('div', { class: 'tool-group' }, tool('home', 'home', () => this.zoomHome())),
       h('div', { class: 'tool-group' }, measureTool('measureDistance', 'distance', 'distance'), measureTool('measureArea', 'area', 'area')),
+      h('div', { class: 'tool-group' }, reportTool),
     );
     const name = () => element.setAttribute('aria-label', t('tools'));
     onLanguage(name);

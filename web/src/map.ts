@@ -4,6 +4,7 @@ import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url';
 import { spriteUrl } from './legend';
 import { MEASURE_SOURCE } from './measure';
 import { SELECTION_SOURCE } from './inspect';
+import { REPORT_SOURCE } from './report';
 import { ABOVE_GEOMETRY, ABOVE_NAMES } from './stack';
 
 const SELECTED = '#e8590c';
@@ -16,7 +17,7 @@ function baseStyle(): StyleSpecification {
     version: 8,
     name: 'onemap',
     sprite: spriteUrl(),
-    sources: { [SELECTION_SOURCE]: { type: 'geojson', data: nothing }, [MEASURE_SOURCE]: { type: 'geojson', data: nothing } },
+    sources: { [SELECTION_SOURCE]: { type: 'geojson', data: nothing }, [REPORT_SOURCE]: { type: 'geojson', data: nothing }, [MEASURE_SOURCE]: { type: 'geojson', data: nothing } },
     layers: [
       { id: 'onemap:paper', type: 'background', paint: { 'background-color': '#eef0ec' } },
       { id: ABOVE_GEOMETRY, type: 'background', layout: { visibility: 'none' } },
@@ -24,6 +25,9 @@ function baseStyle(): StyleSpecification {
       { id: 'onemap:selected-casing', type: 'line', source: SELECTION_SOURCE, filter: ofType('Polygon', 'MultiPolygon', 'LineString', 'MultiLineString'), layout: { 'line-join': 'round' }, paint: { 'line-color': '#ffffff', 'line-width': 5.5, 'line-opacity': 0.9 } },
       { id: 'onemap:selected-line', type: 'line', source: SELECTION_SOURCE, filter: ofType('Polygon', 'MultiPolygon', 'LineString', 'MultiLineString'), layout: { 'line-join': 'round' }, paint: { 'line-color': SELECTED, 'line-width': 2.5 } },
       { id: 'onemap:selected-point', type: 'circle', source: SELECTION_SOURCE, filter: ofType('Point', 'MultiPoint'), paint: { 'circle-color': SELECTED, 'circle-radius': 8, 'circle-opacity': 0.35, 'circle-stroke-color': SELECTED, 'circle-stroke-width': 2.5 } },
+      { id: 'onemap:report-veil', type: 'fill', source: REPORT_SOURCE, filter: ['==', ['get', 'part'], 'veil'], paint: { 'fill-color': '#f7f6f2', 'fill-opacity': 0.68, 'fill-antialias': false } },
+      { id: 'onemap:report-casing', type: 'line', source: REPORT_SOURCE, filter: ['==', ['get', 'part'], 'boundary'], layout: { 'line-join': 'round' }, paint: { 'line-color': '#ffffff', 'line-width': 5.5 } },
+      { id: 'onemap:report-line', type: 'line', source: REPORT_SOURCE, filter: ['==', ['get', 'part'], 'boundary'], layout: { 'line-join': 'round' }, paint: { 'line-color': '#1f2a27', 'line-width': 2.8 } },
       { id: ABOVE_NAMES, type: 'background', layout: { visibility: 'none' } },
       { id: 'onemap:measure-fill', type: 'fill', source: MEASURE_SOURCE, filter: ofType('Polygon'), paint: { 'fill-color': MEASURED, 'fill-opacity': 0.12 } },
       { id: 'onemap:measure-casing', type: 'line', source: MEASURE_SOURCE, filter: ofType('LineString'), layout: { 'line-join': 'round' }, paint: { 'line-color': '#ffffff', 'line-width': 4.5, 'line-opacity': 0.85 } },

@@ -36,6 +36,11 @@ export class Measure {
     return this.tool !== null && !this.finished;
   }
 
+  /** The points of an area that is drawn to its end. */
+  get finishedRing(): readonly LonLat[] | null {
+    return this.tool === 'area' && this.finished ? this.points : null;
+  }
+
   onChange(listener: () => void): void {
     this.listeners.push(listener);
   }

@@ -83,6 +83,32 @@ export interface Feature {
   properties: Properties;
 }
 
+export type Verdict = 'pass' | 'warn' | 'fail';
+
+export interface LayerReport {
+  layer: string;
+  title: string;
+  generation: string;
+  field: string | null;
+  checks: { rule: string; verdict: Verdict; text: { zh: string; en: string } }[];
+  touched: number;
+  rows: { value: string | null; outside: boolean; label?: string; features: number; area_m2: number; share: number }[];
+  features: { id: number; value: string | null; area_m2: number; share: number; share_of_feature: number }[];
+}
+
+export interface SiteReport {
+  boundary: { name: string; area_m2: number; official_area_m2: number | null };
+  verdict: Verdict | null;
+  rules: { id: string; version: string };
+  layers: LayerReport[];
+  hash: string;
+}
+
+export interface ReportAnswer {
+  reports: SiteReport[];
+  outlines?: GeoJSON.MultiPolygon[];
+}
+
 /** Why an answer did not come. */
 export class RequestError extends Error {
   constructor(
@@ -117,6 +143,26 @@ async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
   } catch (error) {
     throw new RequestError('content', response.status, `${path}: ${String(error)}`);
   }
+}
+
+/** Asks what boundaries lie on; a refusal's own words are the error's message. */
+export async function askReport(body: unknown, signal?: AbortSignal): Promise<Response> {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  let response: Response;
+  try {
+    response = await fetch(absolute('ogc/processes/report/execution'), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+  } catch (error) {
+    throw new RequestError(timeout.aborted ? 'timeout' : 'unreachable', null, String(error));
+  }
+  if (response.ok) return response;
+  const problem = (await response.json().catch(() => ({}))) as { title?: string; title_zh?: string; detail?: string };
+  const title = document.documentElement.lang === 'en' ? problem.title : problem.title_zh;
+  throw new RequestError('status', response.status, [title ?? String(response.status), problem.detail].filter(Boolean).join(': '));
 }
 
 const segment = encodeURIComponent;

@@ -316,6 +316,79 @@ test('distance and area are measured on the ellipsoid', async () => {
   assert.ok(Math.abs(Number(km) - 1.9199) < 0.012, line);
 });
 
+/** A file as the browser would have it from the disk. */
+const fileOf = (name, content) => ({ name, mimeType: 'application/json', buffer: Buffer.from(content) });
+const siteOf = ([west, south, east, north]) => JSON.stringify({ type: 'Polygon', coordinates: [[[west, south], [east, south], [east, north], [west, north], [west, south]]] });
+
+test('a drawn boundary gets its report: classes that add up, the rest of the map under a veil', async () => {
+  await open(`${server.origin}/${hash(VIEW, LAND_USE_ONLY)}`);
+  await settled();
+  const [x, y] = pixelOf(aside(2, 3));
+  const before = (await screenshot()).at(x, y);
+  await page.getByRole('button', { name: '地块分析', exact: true }).click();
+  await page.getByRole('button', { name: '画范围' }).click();
+  const corners = [[0.5, 0.5], [1.5, 0.5], [1.5, 1.5], [0.5, 1.5]].map(([c, r]) => pixelOf([WEST + c * SIDE, SOUTH + r * SIDE]));
+  for (const [px, py] of corners) {
+    await page.mouse.click(px, py);
+    await page.waitForTimeout(350);
+  }
+  await page.mouse.dblclick(...corners[3]);
+  await page.waitForSelector('.report .verdict');
+  assert.match(await page.locator('.report .verdict').textContent(), /提示/u, 'cropland is taken');
+  const rows = page.locator('.report-layer', { hasText: '地类图斑' }).locator('tbody tr');
+  const numbers = (await rows.evaluateAll((all) => all.map((row) => Number(row.children[1].textContent)))).filter((n) => n > 0);
+  const total = numbers.pop();
+  assert.equal(numbers.length, 4, 'four squares are cut');
+  assert.ok(Math.abs(numbers.reduce((a, b) => a + b) - total) < 0.03, `${numbers} ${total}`);
+  assert.equal(await page.locator('.measure').isVisible(), false);
+  await settled();
+  const veil = (await screenshot()).at(x, y);
+  assert.notDeepEqual(veil, before, 'outside of the boundary the map is pale');
+  await page.keyboard.press('Escape');
+  assert.equal(await page.locator('.report').isVisible(), false);
+});
+
+test('a boundary from a file is judged, downloaded, and read in English', async () => {
+  await open(`${server.origin}/${hash(VIEW)}`);
+  await settled();
+  await page.getByRole('button', { name: '地块分析', exact: true }).click();
+  const red = [WEST + 3.2 * SIDE, SOUTH + 0.2 * SIDE, WEST + 3.6 * SIDE, SOUTH + 0.6 * SIDE];
+  await page.locator('.report input[type=file]').setInputFiles(fileOf('site.geojson', siteOf(red)));
+  await page.waitForSelector('.report .verdict.fail');
+  assert.match(await page.locator('.report').textContent(), /压占生态保护红线/u);
+  const [json] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'JSON' }).click()]);
+  assert.equal(json.suggestedFilename(), 'report.json');
+  const [html] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: '打印页面' }).click()]);
+  assert.equal(html.suggestedFilename(), 'report.html');
+  await page.locator('.report details').first().locator('summary').click();
+  await page.locator('.report details li button').first().focus();
+  await page.getByRole('button', { name: 'Switch to English' }).click();
+  assert.match(await page.locator('.report').textContent(), /inside the ecological red line/u);
+  await page.locator('.report input[type=file]').setInputFiles(fileOf('x.txt', 'not a boundary'));
+  await page.waitForSelector('.report-failure');
+  assert.match(await page.locator('.report-failure').textContent(), /Neither GeoJSON nor WKT/u);
+  await page.getByRole('button', { name: 'Close the site report' }).click();
+  assert.equal(await page.locator('.report').isVisible(), false);
+});
+
+test('a boundary is drawn by keyboard, and on a phone the report is a sheet', async () => {
+  const view = { zoom: 14, lon: centre(1, 1)[0], lat: centre(1, 1)[1] };
+  await open(`${server.origin}/${hash(view, LAND_USE_ONLY)}`, { viewport: PHONE, touch: true });
+  await settled();
+  await page.getByRole('button', { name: '地块分析', exact: true }).tap();
+  const box = await page.locator('.report').boundingBox();
+  assert.ok(box.width === PHONE.width && box.y > 0, JSON.stringify(box));
+  await page.getByRole('button', { name: '画范围' }).tap();
+  for (const key of ['ArrowRight', 'ArrowDown', 'ArrowLeft']) {
+    await page.keyboard.press('Enter');
+    await page.keyboard.press(key);
+    await page.waitForTimeout(500);
+  }
+  await page.keyboard.press('Shift+Enter');
+  await page.waitForSelector('.report .report-area');
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing is wider than the page');
+});
+
 test('English and back, with the page saying which it is', async () => {
   await open(`${server.origin}/${hash(VIEW)}`);
   await settled();
