@@ -8,6 +8,7 @@ use gdal::Dataset;
 use gdal::vector::LayerAccess;
 use onemap::county::{CountyError, Options, generate};
 
+/// The smallest county; with its pictures where they matter.
 fn small() -> Options {
     Options {
         seed: 3,
@@ -36,7 +37,11 @@ fn made_with(threads: usize) -> BTreeMap<String, Vec<u8>> {
         .num_threads(threads)
         .build()
         .unwrap();
-    pool.install(|| generate(&small(), directory.path()).unwrap());
+    let options = Options {
+        imagery: true,
+        ..small()
+    };
+    pool.install(|| generate(&options, directory.path()).unwrap());
     let mut found = BTreeMap::new();
     files(directory.path(), "", &mut found);
     found
@@ -51,6 +56,9 @@ fn one_seed_makes_the_same_bytes_with_one_and_two_threads() {
     );
     for (name, bytes) in &one {
         assert!(bytes == &two[name], "{name} differs");
+    }
+    for picture in ["影像_2019_RGB.tif", "影像_2024_NIR.tif", "DEM.tif"] {
+        assert!(one[picture].len() > 10_000, "{picture}");
     }
 }
 

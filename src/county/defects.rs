@@ -76,16 +76,25 @@ pub fn write(county: &County, out: &Path, samples: &Samples) -> Result<Json, Cou
             && parcel.area_centi > 100_000
         {
             let defect = Defect::ALL[turn % Defect::ALL.len()];
+            let place = match defect {
+                Defect::Overlap | Defect::Sliver => Some(outer_points / 2),
+                Defect::SelfCrossing => crossing_place(&parcel.polygon[0]),
+                _ => Some(0),
+            };
+            let Some(place) = place else {
+                records.push(record);
+                continue;
+            };
             turn += 1;
-            let p = on_earth(county.corner, parcel.polygon[0][0]);
+            let p = on_earth(county.corner, parcel.polygon[0][place]);
             let identifier = record.values[BSM].clone();
             planted.push(json!({ "kind": defect.name(), "BSM": words(&identifier), "east_m": p[0], "north_m": p[1] }));
             let mut ring = parcel.polygon[0].clone();
             match defect {
                 Defect::Gap => continue,
-                Defect::Overlap => move_point(&mut ring, outer_points / 2, -2500),
-                Defect::Sliver => move_point(&mut ring, outer_points / 2, 120),
-                Defect::SelfCrossing => ring.swap(outer_points / 3, outer_points / 3 + 2),
+                Defect::Overlap => move_point(&mut ring, place, -2500),
+                Defect::Sliver => move_point(&mut ring, place, 120),
+                Defect::SelfCrossing => ring.swap(place, place + 1),
                 Defect::UnknownCode => record.values[DLBM] = Value::text("9901"),
                 Defect::DuplicateIdentifier => {
                     if let Some(first) = &first_identifier {
@@ -124,6 +133,20 @@ fn move_point(ring: &mut [[i64; 2]], at: usize, by_mm: i64) {
     // Rings are anticlockwise: the inside is on the left.
     ring[at][0] += (-dy / length * by_mm as f64).round() as i64;
     ring[at][1] += (dx / length * by_mm as f64).round() as i64;
+}
+
+/// A point that makes the ring cross itself when it changes places with the next: the four points
+/// around are the corners of a convex quadrilateral, whose diagonals meet.
+fn crossing_place(ring: &[[i64; 2]]) -> Option<usize> {
+    let side = |a: [i64; 2], b: [i64; 2], c: [i64; 2]| {
+        (i128::from(b[0] - a[0]) * i128::from(c[1] - a[1])
+            - i128::from(b[1] - a[1]) * i128::from(c[0] - a[0]))
+        .signum()
+    };
+    (1..ring.len() - 2).find(|&k| {
+        let [a, b, c, d] = [ring[k - 1], ring[k], ring[k + 1], ring[k + 2]];
+        side(a, c, b) * side(a, c, d) < 0 && side(b, d, a) * side(b, d, c) < 0
+    })
 }
 
 fn words(value: &Value) -> String {

@@ -81,6 +81,37 @@ pub enum Container {
     ShapefileGbk,
     ShapefileUtf8,
     GeoPackage,
+    FileGeodatabase,
+}
+
+/// Settings of GDAL for this thread while a county is written.
+pub struct Settings;
+
+const SETTINGS: [(&str, &str); 4] = [
+    // Dates inside files come from the data, not from the clock.
+    ("OGR_CURRENT_DATE", "2024-12-31T00:00:00.000Z"),
+    ("OPENFILEGDB_REPRODUCIBLE_UUID", "YES"),
+    ("GDAL_TIFF_INTERNAL_MASK", "YES"),
+    // Which ring is a hole is known when a geodatabase is indexed, and need not be found again.
+    ("OGR_ORGANIZE_POLYGONS", "SKIP"),
+];
+
+impl Settings {
+    pub fn set() -> Result<Settings, CountyError> {
+        for (key, value) in SETTINGS {
+            gdal::config::set_thread_local_config_option(key, value)?;
+        }
+        Ok(Settings)
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        for (key, _) in SETTINGS {
+            // Keys without a zero byte are always taken.
+            let _ = gdal::config::clear_thread_local_config_option(key);
+        }
+    }
 }
 
 /// An open file, and where the sheet lies on earth.
@@ -101,6 +132,7 @@ impl Book {
     ) -> Result<Book, CountyError> {
         let driver = DriverManager::get_driver_by_name(match container {
             Container::GeoPackage => "GPKG",
+            Container::FileGeodatabase => "OpenFileGDB",
             Container::ShapefileGbk | Container::ShapefileUtf8 => "ESRI Shapefile",
         })?;
         let dataset = driver.create_vector_only(path)?;
@@ -130,6 +162,7 @@ impl Book {
             Container::ShapefileGbk => &["ENCODING=GBK", "DBF_DATE_LAST_UPDATE=2024-12-31"],
             Container::ShapefileUtf8 => &["ENCODING=UTF-8", "DBF_DATE_LAST_UPDATE=2024-12-31"],
             Container::GeoPackage => &["SPATIAL_INDEX=YES", "GEOMETRY_NAME=geom"],
+            Container::FileGeodatabase => &["GEOMETRY_NAME=SHAPE"],
         };
         let layer = self.dataset.create_layer(LayerOptions {
             name,
@@ -295,7 +328,31 @@ impl Picture {
             &options,
         )?;
         place(&mut dataset, frame, epsg, description)?;
+        if bands == 3 {
+            // JPEG keeps no value exactly: what is outside is said by a mask.
+            dataset.rasterband(1)?.create_mask_band(true)?;
+        } else {
+            dataset.rasterband(1)?.set_no_data_value(Some(0.0))?;
+        }
         Ok(Picture { dataset, bands })
+    }
+
+    /// Says which pixels of a block count: 255 or 0. For pictures with a mask.
+    pub fn write_mask(
+        &mut self,
+        column: usize,
+        row: usize,
+        side: usize,
+        mask: &[u8],
+    ) -> Result<(), CountyError> {
+        let mut buffer = Buffer::new((side, side), mask.to_vec());
+        self.dataset.rasterband(1)?.open_mask_band()?.write(
+            (column as isize, row as isize),
+            (side, side),
+            &mut buffer,
+        )?;
+        self.dataset.flush_cache()?;
+        Ok(())
     }
 
     /// Writes a block with all bands, one band after another.

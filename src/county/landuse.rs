@@ -6,6 +6,7 @@
 //! neighbour they touch most. A tile is computed with a margin wide enough that its own cells do
 //! not depend on where tiles begin, so neighbouring tiles agree.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::classes::Class;
@@ -76,6 +77,8 @@ pub struct Fields {
     site: Vec<f32>,
     site_after: Vec<f32>,
     town: Vec<f32>,
+    /// Above 0 where the water behind the dam may stand.
+    basin: Vec<f32>,
     nearest_site: Vec<u32>,
 }
 
@@ -139,8 +142,7 @@ impl<'a> LandUse<'a> {
                 kind,
             });
         };
-        let size = (places.villages.len() as f64).sqrt();
-        let town_radius = (260.0 + 95.0 * size).min(2600.0);
+        let town_radius = places.town_radius_m();
         push(
             places.town.0,
             places.town.1,
@@ -192,20 +194,9 @@ impl<'a> LandUse<'a> {
                     SiteKind::Village,
                 );
             }
-            if unit(seed ^ 87, v as i64, 0) < 0.30 {
-                let a = std::f64::consts::TAU * unit(seed ^ 88, v as i64, 0);
-                let (x, y) = places.villages[v].seat;
-                let (x, y) = (x + 950.0 * a.cos(), y + 950.0 * a.sin());
-                if terrain.slope_deg[terrain.cell_at(x, y)] > 5.0 {
-                    push(
-                        x,
-                        y,
-                        60.0 + 110.0 * unit(seed ^ 89, v as i64, 0),
-                        35.0,
-                        SiteKind::Quarry,
-                    );
-                }
-            }
+        }
+        for (x, y, r) in quarries(seed, terrain, places) {
+            push(x, y, r, 35.0, SiteKind::Quarry);
         }
     }
 
@@ -317,6 +308,7 @@ impl<'a> LandUse<'a> {
             site: Vec::with_capacity(count),
             site_after: Vec::with_capacity(count),
             town: Vec::with_capacity(count),
+            basin: Vec::with_capacity(count),
             nearest_site: Vec::with_capacity(count),
         };
         let (s, t) = (self.seed, self.terrain);
@@ -362,6 +354,7 @@ impl<'a> LandUse<'a> {
                 f.site.push(now as f32);
                 f.site_after.push(then as f32);
                 f.town.push(town as f32);
+                f.basin.push(self.basin_of_dam(x, y) as f32);
                 f.nearest_site.push(which);
             }
         }
@@ -455,6 +448,10 @@ impl<'a> LandUse<'a> {
                 }
             })
             .0
+    }
+
+    pub fn is_in_county(&self, x: f64, y: f64) -> bool {
+        self.vote(&self.places.village_of_cell, x, y) > 0
     }
 
     /// What grows here without ways and settlements.
@@ -634,7 +631,7 @@ impl<'a> LandUse<'a> {
         }
         if let Some(reservoir) = &self.terrain.reservoir
             && spot.height < f64::from(reservoir.level_m)
-            && self.near_reservoir(&reservoir.cells, spot)
+            && spot.basin > 0.0
         {
             return label(Class::Reservoir, 1);
         }
@@ -650,15 +647,19 @@ impl<'a> LandUse<'a> {
         }
     }
 
-    fn near_reservoir(&self, cells: &[bool], spot: &Spot) -> bool {
-        let step = COARSE_M;
-        (-1..=1).any(|dy| {
-            (-1..=1).any(|dx| {
-                cells[self
-                    .terrain
-                    .cell_at(spot.x + f64::from(dx) * step, spot.y + f64::from(dy) * step)]
-            })
-        })
+    /// Above 0 upstream of the dam among the cells that drain to it, with a smooth outline.
+    fn basin_of_dam(&self, x: f64, y: f64) -> f64 {
+        const REACH_M: f64 = 900.0;
+        let t = self.terrain;
+        let Some(reservoir) = &t.reservoir else {
+            return -1.0;
+        };
+        let (dx, dy) = (x - reservoir.dam_at.0, y - reservoir.dam_at.1);
+        let below = dx * reservoir.downstream.0 + dy * reservoir.downstream.1;
+        if below > 0.0 && dx.hypot(dy) < REACH_M {
+            return -1.0;
+        }
+        t.sample(&reservoir.share, x, y) - 0.25
     }
 
     /// Streets and blocks of a settlement.
@@ -749,6 +750,7 @@ struct Spot {
     site: f64,
     site_after: f64,
     town: f64,
+    basin: f64,
     nearest_site: u32,
 }
 
@@ -771,6 +773,7 @@ impl Spot {
             site: at(&f.site),
             site_after: at(&f.site_after),
             town: at(&f.town),
+            basin: at(&f.basin),
             nearest_site: f.nearest_site[node],
         }
     }
@@ -822,6 +825,39 @@ fn changed(seed: u64, natural: u32, town: f64) -> u32 {
     } else {
         label(next, part)
     }
+}
+
+/// Place and radius of quarries: on slopes beside some villages, and at least a few.
+fn quarries(seed: u64, terrain: &Terrain, places: &Places) -> Vec<(f64, f64, f64)> {
+    const AT_LEAST: usize = 3;
+    let mut candidates: Vec<(bool, f32, usize, f64, f64)> = places
+        .villages
+        .iter()
+        .enumerate()
+        .map(|(v, village)| {
+            let a = std::f64::consts::TAU * unit(seed ^ 88, v as i64, 0);
+            let (x, y) = village.seat;
+            let (x, y) = (x + 950.0 * a.cos(), y + 950.0 * a.sin());
+            let cell = terrain.cell_at(x, y);
+            let slope = terrain.slope_deg[cell];
+            let slope = if terrain.in_county[cell] { slope } else { -1.0 };
+            let is_chosen = slope > 5.0 && unit(seed ^ 87, v as i64, 0) < 0.30;
+            (is_chosen, slope, v, x, y)
+        })
+        .collect();
+    candidates.sort_by(|a, b| {
+        (b.0, b.1)
+            .partial_cmp(&(a.0, a.1))
+            .unwrap_or(Ordering::Equal)
+    });
+    let chosen = candidates.iter().filter(|c| c.0).count();
+    candidates.truncate(chosen.max(AT_LEAST));
+    candidates.sort_by_key(|c| c.2);
+    candidates
+        .into_iter()
+        .filter(|c| c.1 >= 0.0)
+        .map(|(_, _, v, x, y)| (x, y, 60.0 + 110.0 * unit(seed ^ 89, v as i64, 0)))
+        .collect()
 }
 
 /// The small catchment each coarse cell lies in.

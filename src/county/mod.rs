@@ -32,8 +32,8 @@ use serde_json::{Value as Json, json};
 
 use classes::Class;
 use files::{Book, Container, Frame, Picture, Record, Shape, Value, text, whole};
-use landuse::{CELL_M, LandUse, TILE, TILE_M, Tile};
-use places::{COUNTY_CODE, COUNTY_NAME, LineKind, Places};
+use landuse::{CELL_M, LandUse, TILE, TILE_M, Tile, Workings};
+use places::{COUNTY_CODE, COUNTY_NAME, Line, LineKind, Places};
 use terrain::{CELL_M as COARSE_M, Terrain};
 use village::{
     CHANGE_FIELDS, Cells, DLTB_FIELDS, VillageLand, dltb_record, identifier, square_metres, survey,
@@ -41,6 +41,10 @@ use village::{
 
 /// Villages surveyed at a time.
 const BATCH: usize = 48;
+/// Pixels along a side of a picture; coarser ones beyond.
+const MOST_PIXELS: f64 = 7_680.0;
+/// Tiles labelled and rendered at a time.
+const TILES_AT_A_TIME: usize = 24;
 /// Area of the parcels the land rules make, on average.
 const MEAN_PARCEL_M2: f64 = 3_800.0;
 /// More than this in one shapefile would pass the 2 GB its offsets allow.
@@ -181,6 +185,17 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), CountyError> 
 
 /// Removes what an earlier run left, so that drivers create anew.
 fn clear(path: &Path) -> Result<(), CountyError> {
+    let geodatabase = path.with_extension("gdb");
+    match fs::remove_dir_all(&geodatabase) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => {
+            return Err(CountyError::Io {
+                path: geodatabase,
+                source,
+            });
+        }
+    }
     for extension in [
         "shp",
         "shx",
@@ -220,6 +235,8 @@ struct Rendered {
     tx: i64,
     ty: i64,
     years: [Vec<u8>; 2],
+    /// 0 outside the county.
+    mask: Vec<u8>,
 }
 
 impl<'a> County<'a> {
@@ -254,8 +271,7 @@ impl<'a> County<'a> {
     }
 
     fn write(&self, out: &Path) -> Result<Report, CountyError> {
-        // Dates inside files come from the data, not from the clock.
-        gdal::config::set_config_option("OGR_CURRENT_DATE", "2024-12-31T00:00:00.000Z")?;
+        let _settings = files::Settings::set()?;
         let [y0, y1] = self.options.years;
         let (first_name, first_kind) = if self.options.parcels > SHAPEFILE_PARCELS {
             (format!("DLTB_{y0}.gpkg"), Container::GeoPackage)
@@ -476,28 +492,24 @@ impl<'a> County<'a> {
                 .copied()
                 .filter(|t| !tiles.contains_key(t))
                 .collect();
-            let made: Vec<_> = missing
-                .par_iter()
-                .map(|&(ty, tx)| {
-                    let (tile, work) = self.land.tile(tx, ty);
-                    let picture =
-                        frame
-                            .filter(|_| !drawn.contains(&(ty, tx)))
-                            .map(|pixel_m| Rendered {
-                                tx,
-                                ty,
-                                years: [false, true].map(|after| {
-                                    picture::render(self.options.seed, &work, after, pixel_m)
-                                }),
-                            });
-                    ((ty, tx), tile, picture)
-                })
-                .collect();
-            let mut pictures = Vec::new();
-            for (at, tile, picture) in made {
-                tiles.insert(at, tile);
-                drawn.insert(at);
-                pictures.extend(picture);
+            // A few at a time: pictures of a tile take megabytes.
+            for part in missing.chunks(TILES_AT_A_TIME) {
+                let made: Vec<_> = part
+                    .par_iter()
+                    .map(|&(ty, tx)| {
+                        let (tile, work) = self.land.tile(tx, ty);
+                        let render = frame.filter(|_| !drawn.contains(&(ty, tx)));
+                        let picture = render.map(|pixel_m| self.rendered(&work, pixel_m));
+                        ((ty, tx), tile, picture)
+                    })
+                    .collect();
+                let mut pictures = Vec::new();
+                for (at, tile, picture) in made {
+                    tiles.insert(at, tile);
+                    drawn.insert(at);
+                    pictures.extend(picture);
+                }
+                take(pictures, Vec::new())?;
             }
             let lands: Vec<VillageLand> = batch
                 .par_iter()
@@ -509,16 +521,27 @@ impl<'a> County<'a> {
                     survey(v, &cells, self.terrain, self.corner, self.false_easting_m())
                 })
                 .collect();
-            take(pictures, lands)?;
+            take(Vec::new(), lands)?;
         }
         Ok(())
+    }
+
+    fn rendered(&self, work: &Workings, pixel_m: f64) -> Rendered {
+        let [before, after] =
+            [false, true].map(|after| picture::render(self.options.seed, work, after, pixel_m));
+        Rendered {
+            tx: work.tx,
+            ty: work.ty,
+            years: [before, after],
+            mask: picture::mask(self.land, work.tx, work.ty, pixel_m),
+        }
     }
 
     fn pixel_m(&self) -> f64 {
         let side_m = self.terrain.n as f64 * COARSE_M;
         picture::SIDES_M
             .into_iter()
-            .find(|p| side_m / p <= 7000.0)
+            .find(|p| side_m / p <= MOST_PIXELS)
             .unwrap_or(picture::SIDES_M[picture::SIDES_M.len() - 1])
     }
 
@@ -651,8 +674,8 @@ impl<'a> County<'a> {
         book.finish()
     }
 
+    /// Rivers in one file, ways in another.
     fn write_lines(&self, out: &Path) -> Result<(), CountyError> {
-        let mut book = self.book(out, "线状地物.shp", Container::ShapefileUtf8)?;
         let fields = [
             text("BSM", 18),
             text("LX", 20),
@@ -660,45 +683,51 @@ impl<'a> County<'a> {
             whole("NF", 4),
             text("BZ", 60),
         ];
-        book.add_layer("线状地物", wkbLineString, &fields)?;
-        let records: Vec<Record> = self
-            .places
-            .lines
+        for (name, layer, is_water) in [("水系", "2001", true), ("道路", "2002", false)] {
+            let mut book = self.book(out, &format!("{name}.shp"), Container::ShapefileUtf8)?;
+            book.add_layer(name, wkbLineString, &fields)?;
+            let records: Vec<Record> = self
+                .places
+                .lines
+                .iter()
+                .filter(|line| line.points.len() > 1 && line.kind.is_water() == is_water)
+                .enumerate()
+                .map(|(k, line)| self.line_record(line, identifier(layer, k as u64 + 1)))
+                .collect();
+            book.write(name, &records)?;
+            book.finish()?;
+        }
+        Ok(())
+    }
+
+    fn line_record(&self, line: &Line, number: String) -> Record {
+        let name = match line.kind {
+            LineKind::Stream => "溪流",
+            LineKind::River => "河流",
+            LineKind::Lane => "农村道路",
+            LineKind::TownshipRoad => "乡道",
+            LineKind::TrunkRoad => "省道",
+            LineKind::NewRoad => "新建公路",
+            LineKind::Railway => "铁路",
+            LineKind::Dam => "大坝",
+        };
+        let year = self.options.years[usize::from(line.kind == LineKind::NewRoad)];
+        let round = |v: f64| (v * 1000.0).round() / 1000.0;
+        let points = line
+            .points
             .iter()
-            .filter(|line| line.points.len() > 1)
-            .enumerate()
-            .map(|(k, line)| {
-                let name = match line.kind {
-                    LineKind::Stream => "溪流",
-                    LineKind::River => "河流",
-                    LineKind::Lane => "农村道路",
-                    LineKind::TownshipRoad => "乡道",
-                    LineKind::TrunkRoad => "省道",
-                    LineKind::NewRoad => "新建公路",
-                    LineKind::Railway => "铁路",
-                    LineKind::Dam => "大坝",
-                };
-                let year = self.options.years[usize::from(line.kind == LineKind::NewRoad)];
-                let round = |v: f64| (v * 1000.0).round() / 1000.0;
-                let points = line
-                    .points
-                    .iter()
-                    .map(|&(x, y)| [round(self.corner[0] + x), round(self.corner[1] + y)])
-                    .collect();
-                Record {
-                    shape: Shape::Line(points),
-                    values: vec![
-                        Value::text(identifier("2001", k as u64 + 1)),
-                        Value::text(name),
-                        Value::Real((line.half_width_m * 20.0).round() / 10.0),
-                        Value::Whole(i64::from(year)),
-                        Value::text("虚构数据"),
-                    ],
-                }
-            })
+            .map(|&(x, y)| [round(self.corner[0] + x), round(self.corner[1] + y)])
             .collect();
-        book.write("线状地物", &records)?;
-        book.finish()
+        Record {
+            shape: Shape::Line(points),
+            values: vec![
+                Value::text(number),
+                Value::text(name),
+                Value::Real((line.half_width_m * 20.0).round() / 10.0),
+                Value::Whole(i64::from(year)),
+                Value::text("虚构数据"),
+            ],
+        }
     }
 
     fn report(
@@ -781,10 +810,19 @@ fn draw(
         tile.tx as usize * frame.block,
         (rows - 1 - tile.ty as usize) * frame.block,
     );
+    if tile.mask.iter().all(|&m| m == 0) {
+        return Ok(());
+    }
     let area = frame.block * frame.block;
     for ([rgb, nir], pixels) in pictures.iter_mut().zip(&tile.years) {
         rgb.write(column, row, frame.block, &pixels[..3 * area])?;
-        nir.write(column, row, frame.block, &pixels[3 * area..])?;
+        rgb.write_mask(column, row, frame.block, &tile.mask)?;
+        let infrared: Vec<u8> = pixels[3 * area..]
+            .iter()
+            .zip(&tile.mask)
+            .map(|(value, mask)| value & mask)
+            .collect();
+        nir.write(column, row, frame.block, &infrared)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The county as seen from the air: colour of what grows, relief, rows, roofs and crowns. A rendering.
 
 use super::classes::{Class, Group};
-use super::landuse::{CELL_M, Fields, TILE_M, WINDOW, Workings, class_of, origin};
+use super::landuse::{CELL_M, Fields, LandUse, TILE_M, WINDOW, Workings, class_of, origin};
 use super::noise::{gradient, hash, octaves, unit};
 
 /// The ground sides of a pixel that divide a tile into whole blocks of multiples of 16 pixels.
@@ -44,6 +44,19 @@ pub fn render(seed: u64, work: &Workings, after: bool, pixel_m: f64) -> Vec<u8> 
         }
     }
     out
+}
+
+/// 255 where a pixel is of the county, 0 outside, rows from the north.
+pub fn mask(land: &LandUse, tx: i64, ty: i64, pixel_m: f64) -> Vec<u8> {
+    let side = (TILE_M / pixel_m).round() as usize;
+    let (left, bottom) = (tx as f64 * TILE_M, ty as f64 * TILE_M);
+    (0..side * side)
+        .map(|i| {
+            let x = left + ((i % side) as f64 + 0.5) * pixel_m;
+            let y = bottom + ((side - 1 - i / side) as f64 + 0.5) * pixel_m;
+            if land.is_in_county(x, y) { 255 } else { 0 }
+        })
+        .collect()
 }
 
 /// Light from the north-west on the relief, about 1 on flat ground.

@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::noise::{hash, unit};
-use super::terrain::{CELL_M, Terrain, neighbours, position};
+use super::noise::{hash, octaves, unit};
+use super::terrain::{CELL_M, LONGEST_WING_M, Terrain, neighbours, position};
 
 /// A village: a seat and the land around it.
 pub struct Village {
@@ -37,6 +37,12 @@ pub enum LineKind {
     NewRoad,
     Railway,
     Dam,
+}
+
+impl LineKind {
+    pub fn is_water(self) -> bool {
+        matches!(self, LineKind::Stream | LineKind::River | LineKind::Dam)
+    }
 }
 
 /// A smooth line with a width.
@@ -85,16 +91,24 @@ fn name(seed: u64, index: usize) -> String {
 impl Places {
     pub fn new(seed: u64, terrain: &Terrain) -> Places {
         let seats = village_seats(seed, terrain);
+        // Land is divided along ridges and waters, and where the ground gives no line, along old
+        // hedges: a rough cost keeps borders from the straight lines of equal distance.
+        let hedges: Vec<f32> = (0..terrain.n * terrain.n)
+            .map(|i| {
+                let (x, y) = position(i, terrain.n);
+                let broad = octaves(seed ^ 33, x / 900.0, y / 900.0, 4, 0.7);
+                (1.0 + 1.1 * broad).max(0.15) as f32
+            })
+            .collect();
         let land_cost = |from: usize, to: usize, d: f32| {
-            let water = if terrain.upstream[to] > Terrain::river_cells() * 6.0
-                || terrain.upstream[from] > Terrain::river_cells() * 6.0
-            {
-                9.0
-            } else {
-                0.0
+            let wet = terrain.upstream[to].max(terrain.upstream[from]);
+            let water = match wet / Terrain::river_cells() {
+                w if w > 6.0 => 9.0,
+                w if w > 1.0 => 3.0,
+                _ => 0.0,
             };
             let climb = (terrain.height_m[to] - terrain.height_m[from]).abs() * 0.12;
-            d + climb + water
+            d * hedges[to] + climb + water
         };
         let starts: Vec<usize> = seats.iter().map(|&(x, y)| terrain.cell_at(x, y)).collect();
         let (_, _, owner) = spread(terrain, &starts, &terrain.in_county, land_cost);
@@ -137,7 +151,36 @@ impl Places {
         places.draw_rivers(seed, terrain);
         places.draw_ways(seed, terrain);
         places.draw_dam(terrain);
+        places.clip_lines(terrain.n);
         places
+    }
+
+    /// Keeps of each line what is in the county or within two cells of it.
+    fn clip_lines(&mut self, n: usize) {
+        const RIM: usize = 2;
+        let mut near = vec![false; n * n];
+        for (i, &village) in self.village_of_cell.iter().enumerate() {
+            if village > 0 {
+                let (x, y) = (i % n, i / n);
+                for row in y.saturating_sub(RIM)..(y + RIM + 1).min(n) {
+                    near[row * n + x.saturating_sub(RIM)..row * n + (x + RIM + 1).min(n)]
+                        .fill(true);
+                }
+            }
+        }
+        let cell = |v: f64| ((v / CELL_M).max(0.0) as usize).min(n - 1);
+        let mut kept = Vec::new();
+        for line in std::mem::take(&mut self.lines) {
+            let runs = line
+                .points
+                .chunk_by(|a, b| near[cell(a.1) * n + cell(a.0)] == near[cell(b.1) * n + cell(b.0)])
+                .filter(|run| run.len() > 1 && near[cell(run[0].1) * n + cell(run[0].0)]);
+            kept.extend(runs.map(|run| Line {
+                points: run.to_vec(),
+                ..line
+            }));
+        }
+        self.lines = kept;
     }
 
     fn draw_rivers(&mut self, seed: u64, terrain: &Terrain) {
@@ -149,39 +192,64 @@ impl Places {
                 has_source[terrain.receiver[i] as usize] = true;
             }
         }
-        let mut drawn = vec![false; n * n];
+        // Each river runs from its source to the sea or to a river drawn before; a river that joins
+        // ends on the very line it joins.
+        let mut drawn = vec![u32::MAX; n * n];
+        let mut rivers: Vec<Vec<(f64, f64)>> = Vec::new();
         for (source, fed) in has_source.iter().enumerate() {
             if terrain.upstream[source] < least || *fed {
                 continue;
             }
-            // Pieces of one width, each from a junction or change of width to the next.
             let mut at = source;
-            let mut piece = vec![position(at, n)];
-            let mut class = width_class(terrain.upstream[at]);
-            loop {
-                drawn[at] = true;
-                let to = terrain.receiver[at] as usize;
-                piece.push(position(to, n));
-                let joined = drawn[to] || to == at;
-                let next = width_class(terrain.upstream[to]);
-                if joined || next != class {
-                    let half = 2.6 * 1.45f64.powi(class);
-                    self.lines.push(Line {
-                        kind: if class >= 4 {
-                            LineKind::River
-                        } else {
-                            LineKind::Stream
-                        },
-                        half_width_m: half,
-                        points: eased(&meander(seed, &piece, if class >= 4 { 44.0 } else { 34.0 })),
-                    });
-                    piece = vec![position(to, n)];
-                    class = next;
-                }
-                if joined {
-                    break;
-                }
-                at = to;
+            let mut cells = vec![at];
+            while drawn[at] == u32::MAX && terrain.receiver[at] as usize != at {
+                drawn[at] = rivers.len() as u32;
+                at = terrain.receiver[at] as usize;
+                cells.push(at);
+            }
+            let joined = drawn[at];
+            drawn[at] = drawn[at].min(rivers.len() as u32);
+            let centres: Vec<_> = cells.iter().map(|&c| position(c, n)).collect();
+            let mut points = wander(seed, &centres, 40.0);
+            if let (Some(river), Some(last)) = (rivers.get(joined as usize), points.last_mut()) {
+                *last = nearest_on(river, *last);
+            }
+            for _ in 0..3 {
+                points = cut_corners(&points);
+            }
+            let points = eased(&points);
+            self.push_river(terrain, &cells, &points);
+            rivers.push(points);
+        }
+    }
+
+    /// A river as pieces of one width each, which share their end points.
+    fn push_river(&mut self, terrain: &Terrain, cells: &[usize], points: &[(f64, f64)]) {
+        let (Some(last), Some(&source)) = (points.len().checked_sub(1), cells.first()) else {
+            return;
+        };
+        // Points follow the cells evenly.
+        let class_at = |k: usize| {
+            let cell = cells[k * (cells.len() - 1) / last.max(1)];
+            width_class(terrain.upstream[cell])
+        };
+        let mut begun = 0;
+        let mut class = width_class(terrain.upstream[source]);
+        for k in 1..=last {
+            // The last cell is of the river that is joined.
+            let next = if k == last { class } else { class_at(k) };
+            if next > class || k == last {
+                self.lines.push(Line {
+                    kind: if class >= 4 {
+                        LineKind::River
+                    } else {
+                        LineKind::Stream
+                    },
+                    half_width_m: 2.6 * 1.45f64.powi(class),
+                    points: points[begun..=k].to_vec(),
+                });
+                begun = k;
+                class = next;
             }
         }
     }
@@ -204,58 +272,39 @@ impl Places {
             let grain = 0.5 * unit(seed ^ 31, to as i64, 0) as f32;
             d * (1.0 + 60.0 * grade + rough + grain) + water + lake
         };
-        let (_, back, _) = spread(
-            terrain,
-            &[terrain.cell_at(self.town.0, self.town.1)],
-            &everywhere,
-            road_cost,
-        );
-        let mut rank = vec![9u8; n * n];
+        let cell = |(x, y): (f64, f64)| terrain.cell_at(x, y);
         // Gates: three cells on the edge of the sheet that trunk roads leave by.
-        let gates = [n / 3, (n - 1) * n + n * 3 / 5, n * (n * 2 / 3)];
-        let mut goals: Vec<(u8, usize)> = gates.iter().map(|&g| (0, g)).collect();
-        goals.extend(
-            self.townships
-                .iter()
-                .map(|t| (1, terrain.cell_at(t.seat.0, t.seat.1))),
-        );
-        goals.extend(
-            self.villages
-                .iter()
-                .map(|v| (2, terrain.cell_at(v.seat.0, v.seat.1))),
-        );
-        for v in 0..self.villages.len() {
-            for hamlet in 0..4 {
-                let (x, y) = self.hamlet(seed, terrain, v, hamlet).0;
-                goals.push((3, terrain.cell_at(x, y)));
+        let gates = vec![n / 3, (n - 1) * n + n * 3 / 5, n * (n * 2 / 3)];
+        let towns = self.townships.iter().map(|t| cell(t.seat)).collect();
+        let villages = self.villages.iter().map(|v| cell(v.seat)).collect();
+        let hamlets = (0..self.villages.len() * 4)
+            .map(|k| cell(self.hamlet(seed, terrain, k / 4, (k % 4) as i64).0))
+            .collect();
+        let mut way_of_cell = vec![u32::MAX; n * n];
+        // Each kind of place joins the ways that are there already, wherever that is nearest.
+        for (kind, half_width_m, goals) in [
+            (LineKind::TrunkRoad, 7.5, gates),
+            (LineKind::TownshipRoad, 5.2, towns),
+            (LineKind::Lane, 3.4, villages),
+            (LineKind::Lane, 3.4, hamlets),
+        ] {
+            let goals: Vec<usize> = goals;
+            let town = cell(self.town);
+            let starts: Vec<usize> = (0..n * n)
+                .filter(|&i| i == town || way_of_cell[i] != u32::MAX)
+                .collect();
+            let (_, back, _) = spread(terrain, &starts, &everywhere, road_cost);
+            for goal in goals {
+                self.draw_way(seed, n, kind, half_width_m, goal, &back, &mut way_of_cell);
             }
         }
-        for (importance, goal) in goals {
-            let mut at = goal;
-            let mut cells = vec![position(at, n)];
-            while back[at] as usize != at && rank[at] == 9 {
-                rank[at] = importance;
-                at = back[at] as usize;
-                cells.push(position(at, n));
-            }
-            let (kind, half_width_m) = match importance {
-                0 => (LineKind::TrunkRoad, 7.5),
-                1 => (LineKind::TownshipRoad, 5.2),
-                _ => (LineKind::Lane, 3.4),
-            };
-            if cells.len() > 1 {
-                self.lines.push(Line {
-                    kind,
-                    half_width_m,
-                    points: eased(&meander(seed ^ 5, &cells, 34.0)),
-                });
-            }
-        }
-        // The railway keeps to gentle grades; the new road cuts across.
+        // The railway and the new road keep to gentle grades and go around houses.
+        let houses = self.house_cells(n);
         let rail_cost = |from: usize, to: usize, d: f32| {
             let grade = (terrain.height_m[to] - terrain.height_m[from]).abs() / (d * CELL_M as f32);
             let inside = terrain.reservoir.as_ref().is_some_and(|r| r.cells[to]);
-            d * (1.0 + 150.0 * grade) + if inside { 90.0 } else { 0.0 }
+            let through = f32::from(houses[to]) * 6.0;
+            d * (1.0 + 150.0 * grade + through) + if inside { 90.0 } else { 0.0 }
         };
         let south = n / 2 + n / 9;
         let (_, rail, _) = spread(terrain, &[south], &everywhere, rail_cost);
@@ -273,13 +322,74 @@ impl Places {
         self.push_wide(LineKind::NewRoad, 12.5, &points);
     }
 
+    /// From a goal back to the first way met, and ends on its line.
+    #[allow(clippy::too_many_arguments)]
+    fn draw_way(
+        &mut self,
+        seed: u64,
+        n: usize,
+        kind: LineKind,
+        half_width_m: f64,
+        goal: usize,
+        back: &[u32],
+        way_of_cell: &mut [u32],
+    ) {
+        let mut at = goal;
+        let mut cells = vec![position(at, n)];
+        while back[at] as usize != at && way_of_cell[at] == u32::MAX {
+            way_of_cell[at] = self.lines.len() as u32;
+            at = back[at] as usize;
+            cells.push(position(at, n));
+        }
+        if cells.len() < 2 {
+            return;
+        }
+        let mut points = wander(seed ^ 5, &cells, 34.0);
+        let joined = self.lines.get(way_of_cell[at] as usize);
+        if let (Some(way), Some(last)) = (joined, points.last_mut()) {
+            *last = nearest_on(&way.points, *last);
+        }
+        for _ in 0..3 {
+            points = cut_corners(&points);
+        }
+        self.lines.push(Line {
+            kind,
+            half_width_m,
+            points: eased(&points),
+        });
+    }
+
+    /// How far the county town reaches, in metres.
+    pub fn town_radius_m(&self) -> f64 {
+        (260.0 + 95.0 * (self.villages.len() as f64).sqrt()).min(2600.0)
+    }
+
+    /// 1 for cells with houses or close to them.
+    fn house_cells(&self, n: usize) -> Vec<u8> {
+        let mut houses = vec![0; n * n];
+        let town = (self.town, self.town_radius_m() * 1.35);
+        let seats = self.villages.iter().map(|v| (v.seat, 330.0));
+        for ((x, y), radius) in seats.chain([town]) {
+            let cell = |v: f64| ((v / CELL_M).max(0.0) as usize).min(n - 1);
+            for row in cell(y - radius)..=cell(y + radius) {
+                for column in cell(x - radius)..=cell(x + radius) {
+                    let (cx, cy) = position(row * n + column, n);
+                    if (cx - x).hypot(cy - y) < radius {
+                        houses[row * n + column] = 1;
+                    }
+                }
+            }
+        }
+        houses
+    }
+
     /// An engineered line: large radii.
     fn push_wide(&mut self, kind: LineKind, half_width_m: f64, cells: &[(f64, f64)]) {
-        let mut points: Vec<_> = cells.iter().copied().step_by(5).collect();
+        let mut points: Vec<_> = cells.iter().copied().step_by(4).collect();
         if let Some(&last) = cells.last() {
             points.push(last);
         }
-        for _ in 0..12 {
+        for _ in 0..5 {
             let before = points.clone();
             for k in 1..points.len().saturating_sub(1) {
                 points[k].0 = (before[k - 1].0 + before[k].0 * 2.0 + before[k + 1].0) / 4.0;
@@ -300,14 +410,11 @@ impl Places {
         let Some(reservoir) = &terrain.reservoir else {
             return;
         };
-        let n = terrain.n;
-        let (x, y) = position(reservoir.dam as usize, n);
-        let (to_x, to_y) = position(terrain.receiver[reservoir.dam as usize] as usize, n);
-        let length = (to_x - x).hypot(to_y - y).max(1.0);
-        let (ux, uy) = ((to_y - y) / length, (x - to_x) / length);
+        let (x, y) = reservoir.dam_at;
+        let (ux, uy) = (reservoir.downstream.1, -reservoir.downstream.0);
         let reach = |sign: f64| {
             let mut d = 0.0;
-            while d < 420.0
+            while d < LONGEST_WING_M
                 && terrain.sample(&terrain.height_m, x + sign * ux * d, y + sign * uy * d)
                     < f64::from(reservoir.level_m) + 3.0
             {
@@ -347,7 +454,11 @@ impl Places {
             } else {
                 0.0
             };
-            let score = f64::from(terrain.slope_deg[i]) + wet;
+            let drowned = match &terrain.reservoir {
+                Some(r) if r.cells[i] => 1000.0,
+                _ => 0.0,
+            };
+            let score = f64::from(terrain.slope_deg[i]) + wet + drowned;
             if score < best.1 {
                 best = (p, score);
             }
@@ -371,19 +482,32 @@ fn width_class(upstream_cells: f32) -> i32 {
     (ratio.log2() * 0.8) as i32
 }
 
-/// Cells of a way as a smooth, slightly wandering line; its ends stay.
-fn meander(seed: u64, cells: &[(f64, f64)], amplitude_m: f64) -> Vec<(f64, f64)> {
-    let mut points: Vec<(f64, f64)> = cells
+/// Each point moved by up to the amplitude, the same wherever it occurs.
+fn wander(seed: u64, points: &[(f64, f64)], amplitude_m: f64) -> Vec<(f64, f64)> {
+    points
         .iter()
         .map(|&(x, y)| {
             let shift = |s: u64| amplitude_m * 2.0 * (unit(seed ^ s, x as i64, y as i64) - 0.5);
             (x + shift(51), y + shift(52))
         })
-        .collect();
-    for _ in 0..3 {
-        points = cut_corners(&points);
+        .collect()
+}
+
+/// The point of a line that is nearest to a place.
+fn nearest_on(line: &[(f64, f64)], (x, y): (f64, f64)) -> (f64, f64) {
+    let mut best = ((x, y), f64::MAX);
+    for pair in line.windows(2) {
+        let ((ax, ay), (bx, by)) = (pair[0], pair[1]);
+        let (dx, dy) = (bx - ax, by - ay);
+        let f = ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy).max(1e-9);
+        let f = f.clamp(0.0, 1.0);
+        let p = (ax + f * dx, ay + f * dy);
+        let d = (p.0 - x).hypot(p.1 - y);
+        if d < best.1 {
+            best = (p, d);
+        }
     }
-    points
+    best.0
 }
 
 /// A line without the eight headings of the grid it came from; its ends stay.

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::classes::{Class, Group};
 use super::coverage::{Polygon, Window, connected};
 use super::files::{Container, Field, Record, Shape, Value, on_earth, real, text, whole};
-use super::landuse::SiteKind;
+use super::landuse::{Site, SiteKind};
 use super::noise::{hash, octaves, unit};
 use super::places::COUNTY_CODE;
 use super::terrain::{CELL_M as COARSE_M, Terrain, position};
@@ -214,14 +214,16 @@ fn is_ecological(county: &County, i: usize) -> bool {
         || t.reservoir.as_ref().is_some_and(|r| r.cells[i])
 }
 
-/// 1 inside the built-up core, 2 in the reserve around it, 0 outside an urban growth boundary.
-fn urban(county: &County, i: usize) -> u64 {
+/// 1 inside the built-up core, 2 in the reserve around it, 0 outside an urban growth boundary of
+/// the towns.
+fn urban(county: &County, towns: &[Site], i: usize) -> u64 {
     let (x, y) = position(i, county.terrain.n);
     let wobble = 1.0 + 0.25 * octaves(county.options.seed ^ 411, x / 700.0, y / 700.0, 3, 0.5);
     let reach = |factor: f64| {
-        county.land.sites.iter().any(|s| {
-            matches!(s.kind, SiteKind::Town | SiteKind::Industry)
-                && (x - s.x).hypot(y - s.y) < s.radius_after_m * factor * wobble
+        towns.iter().any(|s| {
+            let limit = s.radius_after_m * factor * wobble;
+            let (dx, dy) = (x - s.x, y - s.y);
+            dx * dx + dy * dy < limit * limit
         })
     };
     if reach(1.02) {
@@ -234,19 +236,28 @@ fn urban(county: &County, i: usize) -> u64 {
 }
 
 fn write_control_lines(county: &County, out: &Path) -> Result<Json, CountyError> {
-    let mut book = county.book(out, "控制线与规划.gpkg", Container::GeoPackage)?;
-    let fields = [
-        text("BSM", 18),
-        text("YSDM", 10),
-        text("XZQDM", 12),
-        text("LXDM", 4),
-        text("LXMC", 40),
-        real("MJ", 15, 2),
-        text("BZ", 60),
-    ];
+    let mut book = county.book(out, "控制线与规划.gdb", Container::FileGeodatabase)?;
+    let fields = |code: &'static str, name: &'static str| {
+        [
+            text("BSM", 18),
+            text("YSDM", 10),
+            text("XZQDM", 12),
+            text(code, 4),
+            text(name, 40),
+            real("MJ", 15, 2),
+            text("BZ", 60),
+        ]
+    };
     let mut counts = serde_json::Map::new();
     // The towns and their surroundings never count as wild; but each line is drawn from its own
     // rules, and where fields run up a slope the red line runs over them.
+    let towns: Vec<Site> = county
+        .land
+        .sites
+        .iter()
+        .filter(|s| matches!(s.kind, SiteKind::Town | SiteKind::Industry))
+        .copied()
+        .collect();
     let urban_of: Vec<u64> = {
         use rayon::prelude::*;
         (0..county.terrain.n * county.terrain.n)
@@ -255,7 +266,7 @@ fn write_control_lines(county: &County, out: &Path) -> Result<Json, CountyError>
                 if county.places.village_of_cell[i] == 0 {
                     0
                 } else {
-                    urban(county, i)
+                    urban(county, &towns, i)
                 }
             })
             .collect()
@@ -264,11 +275,11 @@ fn write_control_lines(county: &County, out: &Path) -> Result<Json, CountyError>
     let growth = zones(county, |i| urban_of[i], 3);
     let plan = zones(county, |i| zone_code(county, i, urban_of[i]), 1);
     let layers = [
-        ("STBHHX", "3003010000", red),
-        ("CZKFBJ", "3002010000", growth),
-        ("GHFQ", "2003010000", plan),
+        ("STBHHX", "3003010000", fields("HXLX", "HXMC"), red),
+        ("CZKFBJ", "3002010000", fields("GHFQDM", "GHFQMC"), growth),
+        ("GHFQ", "2003010000", fields("GHFQDM", "GHFQMC"), plan),
     ];
-    for (layer, ysdm, list) in layers {
+    for (layer, ysdm, fields, list) in layers {
         book.add_layer(layer, wkbMultiPolygon, &fields)?;
         let mut records = Vec::new();
         let mut sum = 0;
@@ -347,23 +358,25 @@ const MINERALS: [(&str, u8); 6] = [
 fn write_mineral_rights(county: &County, out: &Path) -> Result<Json, CountyError> {
     let seed = county.options.seed;
     let mut book = county.book(out, "矿业权.gpkg", Container::GeoPackage)?;
-    let fields = [
-        text("XKZH", 23),
-        text("KQR", 60),
-        text("KSMC", 60),
-        text("KZ", 20),
-        text("KCFS", 10),
-        real("MJ_KM2", 12, 4),
-        whole("SBG", 6),
-        whole("XBG", 6),
-        text("YXQQ", 10),
-        text("YXQZ", 10),
-        text("ZT", 10),
-        text("GDZB", 254),
-        text("BZ", 60),
-    ];
-    book.add_layer("CKQ", wkbPolygon, &fields)?;
-    book.add_layer("TKQ", wkbPolygon, &fields)?;
+    let fields = |holder: &'static str| {
+        [
+            text("XKZH", 23),
+            text(holder, 60),
+            text("KSMC", 60),
+            text("KZ", 20),
+            text("KCFS", 10),
+            real("KQMJ", 12, 4),
+            whole("SBG", 6),
+            whole("XBG", 6),
+            text("YXQQ", 10),
+            text("YXQZ", 10),
+            text("ZT", 10),
+            text("GDZB", 254),
+            text("BZ", 60),
+        ]
+    };
+    book.add_layer("CKQ", wkbPolygon, &fields("CKQR"))?;
+    book.add_layer("TKQ", wkbPolygon, &fields("TKQR"))?;
     let year = i64::from(county.options.years[1]);
     let mut facts = Vec::new();
     let mut table = String::from("\u{feff}许可证号,年度,产量_万吨,说明\r\n");
@@ -588,6 +601,7 @@ fn write_supervision(county: &County, out: &Path, samples: &Samples) -> Result<J
         wkbPoint,
         &[
             text("BH", 20),
+            text("MC", 60),
             text("ZHLX", 20),
             text("WXDJ", 10),
             text("ZLDWDM", 19),
@@ -712,52 +726,67 @@ fn write_supervision(county: &County, out: &Path, samples: &Samples) -> Result<J
     }))
 }
 
-/// Points where steep ground stands over houses.
+/// Points where steep ground stands over houses: all that are steep, and a few at least.
 fn hazards(county: &County) -> Vec<Record> {
+    const STEEP_DEG: f32 = 17.0;
+    const AT_LEAST: usize = 4;
     let t: &Terrain = county.terrain;
-    let mut out = Vec::new();
-    for site in county
+    let houses = county
         .land
         .sites
         .iter()
-        .filter(|s| s.kind == SiteKind::Village)
-    {
-        for k in 0..6 {
-            let a = f64::from(k) * std::f64::consts::TAU / 6.0;
-            let (x, y) = (
-                site.x + (site.radius_m + 90.0) * a.cos(),
-                site.y + (site.radius_m + 90.0) * a.sin(),
-            );
-            let cell = t.cell_at(x, y);
-            let village = county.places.village_of_cell[cell];
-            if t.slope_deg[cell] > 17.0 && village > 0 {
-                let code = &county.places.villages[village as usize - 1].code;
-                out.push(Record {
-                    shape: Shape::Point(on_earth(
-                        county.corner,
-                        [(x * 1000.0) as i64, (y * 1000.0) as i64],
-                    )),
-                    values: vec![
-                        Value::text(format!("DZ{:05}", out.len() + 1)),
-                        Value::text(if t.upstream[cell] > 20.0 {
-                            "泥石流"
-                        } else {
-                            "滑坡"
-                        }),
-                        Value::text(if t.slope_deg[cell] > 24.0 {
-                            "高"
-                        } else {
-                            "中"
-                        }),
-                        Value::text(format!("{code}0000000")),
-                        Value::text("虚构数据"),
-                    ],
-                });
-                break;
-            }
+        .filter(|s| s.kind == SiteKind::Village);
+    let mut places: Vec<(f64, f64, usize)> = houses
+        .filter_map(|site| {
+            let around = (0..6).map(|k| {
+                let a = f64::from(k) * std::f64::consts::TAU / 6.0;
+                let d = site.radius_m + 90.0;
+                let (x, y) = (site.x + d * a.cos(), site.y + d * a.sin());
+                (x, y, t.cell_at(x, y))
+            });
+            around
+                .filter(|&(_, _, cell)| county.places.village_of_cell[cell] > 0)
+                .max_by(|a, b| t.slope_deg[a.2].total_cmp(&t.slope_deg[b.2]))
+        })
+        .collect();
+    places.sort_by(|a, b| {
+        let key = |p: &(f64, f64, usize)| (t.slope_deg[p.2], p.0, p.1);
+        let ((s, x, y), (u, v, w)) = (key(b), key(a));
+        s.total_cmp(&u).then(x.total_cmp(&v)).then(y.total_cmp(&w))
+    });
+    let steep = places
+        .iter()
+        .take_while(|p| t.slope_deg[p.2] > STEEP_DEG)
+        .count();
+    places.truncate(steep.max(AT_LEAST));
+    let record = |(k, (x, y, cell)): (usize, (f64, f64, usize))| {
+        let village = &county.places.villages[county.places.village_of_cell[cell] as usize - 1];
+        let kind = if t.upstream[cell] > 20.0 {
+            "泥石流"
+        } else {
+            "滑坡"
+        };
+        let risk = match t.slope_deg[cell] {
+            s if s > 24.0 => "高",
+            s if s > STEEP_DEG => "中",
+            _ => "低",
+        };
+        Record {
+            shape: Shape::Point(on_earth(
+                county.corner,
+                [(x * 1000.0) as i64, (y * 1000.0) as i64],
+            )),
+            values: vec![
+                Value::text(format!("DZ{:05}", k + 1)),
+                Value::text(format!("{}{kind}隐患点(虚构)", village.name)),
+                Value::text(kind),
+                Value::text(risk),
+                Value::text(format!("{}0000000", village.code)),
+                Value::text("虚构数据"),
+            ],
         }
-    }
-    out
+    };
+    places.into_iter().enumerate().map(record).collect()
 }
 
 /// A boundary in the exchange format of survey offices: north before east, rings numbered.

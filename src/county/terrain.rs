@@ -33,9 +33,23 @@ pub struct Terrain {
 /// Water behind a dam.
 pub struct Reservoir {
     pub cells: Vec<bool>,
+    /// 1 in the cells, 0 elsewhere, to be sampled.
+    pub share: Vec<f32>,
     pub level_m: f32,
-    pub dam: u32,
+    /// The middle of the dam in metres, and the unit vector the valley falls along there.
+    pub dam_at: (f64, f64),
+    pub downstream: (f64, f64),
 }
+
+/// A dam's place, the water's level and the unit vector the valley falls along.
+struct Dam {
+    cell: usize,
+    level_m: f32,
+    downstream: (f64, f64),
+}
+
+/// How far a dam reaches to either side at most.
+pub const LONGEST_WING_M: f64 = 420.0;
 
 /// Weights of the quadratic B-spline for a position within a cell (0..1).
 pub fn spline(t: f64) -> [f64; 3] {
@@ -121,45 +135,98 @@ impl Terrain {
             .collect()
     }
 
-    /// The best place for a dam: a narrow place in the hills with a middling river.
+    /// The best place for a dam in the county: much water behind a short wall.
     fn dam(&self, order: &[u32]) -> Option<Reservoir> {
+        const HEIGHT_M: f32 = 16.0;
+        const FEWEST_CELLS: usize = 25;
+        // 1.4 and 2.2 km².
+        const ENOUGH_CELLS: usize = 220;
+        const MOST_CELLS: usize = 350;
         let n = self.n;
-        let mut best: Option<(f32, u32)> = None;
+        let mut best: Option<(f64, Dam)> = None;
         for &i in order {
             let k = i as usize;
             let (cx, cy) = (k % n, k / n);
-            if cx < n / 5 || cy < n / 5 || cx > n * 4 / 5 || cy > n * 4 / 5 || !self.in_county[k] {
+            let is_aside = cx < n / 5 || cy < n / 5 || cx > n * 4 / 5 || cy > n * 4 / 5;
+            if is_aside || !self.in_county[k] || !(250.0..6000.0).contains(&self.upstream[k]) {
                 continue;
             }
-            let area = self.upstream[k];
-            if !(400.0..4000.0).contains(&area) {
+            let dam = self.dam_at(k, self.height_m[k] + HEIGHT_M);
+            let Some(length_m) = self.length_of(&dam) else {
                 continue;
-            }
-            let narrow: f32 = neighbours(k, n)
-                .map(|(j, _)| self.height_m[j] - self.height_m[k])
-                .sum();
-            if best.is_none_or(|(score, _)| narrow > score) {
-                best = Some((narrow, i));
+            };
+            let wet = self.drained_by(k, dam.level_m, MOST_CELLS + 1);
+            let fits = (FEWEST_CELLS..=MOST_CELLS).contains(&wet.len())
+                && wet.iter().all(|&cell| self.in_county[cell]);
+            let score = wet.len().min(ENOUGH_CELLS) as f64 / (length_m + 150.0);
+            if fits && best.as_ref().is_none_or(|(s, _)| score > *s) {
+                best = Some((score, dam));
             }
         }
         let (_, dam) = best?;
-        let level_m = self.height_m[dam as usize] + 16.0;
+        // A rim above the water, so that its shore is where the ground rises above it.
         let mut cells = vec![false; n * n];
-        cells[dam as usize] = true;
-        let mut count = 0;
-        for &i in order {
-            let k = i as usize;
-            let to = self.receiver[k] as usize;
-            if to != k && cells[to] && self.height_m[k] < level_m + 6.0 {
-                cells[k] = true;
-                count += 1;
-            }
+        for cell in self.drained_by(dam.cell, dam.level_m + 6.0, n * n) {
+            cells[cell] = true;
         }
-        (count > 20).then_some(Reservoir {
+        Some(Reservoir {
+            share: cells.iter().map(|&c| f32::from(u8::from(c))).collect(),
             cells,
-            level_m,
-            dam,
+            level_m: dam.level_m,
+            dam_at: position(dam.cell, n),
+            downstream: dam.downstream,
         })
+    }
+
+    /// The valley's direction at a cell, from some cells above to some below: not of the grid's eight.
+    fn dam_at(&self, cell: usize, level_m: f32) -> Dam {
+        let n = self.n;
+        let below = (0..4).fold(cell, |at, _| self.receiver[at] as usize);
+        let above = (0..3).fold(cell, |at, _| {
+            neighbours(at, n)
+                .map(|(j, _)| j)
+                .filter(|&j| self.receiver[j] as usize == at && j != at)
+                .max_by(|&a, &b| self.upstream[a].total_cmp(&self.upstream[b]))
+                .unwrap_or(at)
+        });
+        let ((ax, ay), (bx, by)) = (position(above, n), position(below, n));
+        let length = (bx - ax).hypot(by - ay).max(1.0);
+        Dam {
+            cell,
+            level_m,
+            downstream: ((bx - ax) / length, (by - ay) / length),
+        }
+    }
+
+    /// From slope to slope across the valley; `None` when a dam would be too long.
+    fn length_of(&self, dam: &Dam) -> Option<f64> {
+        let (x, y) = position(dam.cell, self.n);
+        let (ux, uy) = (dam.downstream.1, -dam.downstream.0);
+        let reach = |sign: f64| {
+            (1..=LONGEST_WING_M as u32 / 20)
+                .map(|step| f64::from(step) * 20.0)
+                .find(|d| {
+                    let (px, py) = (x + sign * ux * d, y + sign * uy * d);
+                    self.sample(&self.height_m, px, py) > f64::from(dam.level_m) + 3.0
+                })
+        };
+        Some(reach(-1.0)? + reach(1.0)?)
+    }
+
+    /// The cells below a level whose water comes by `cell`, that one first; at most `most`.
+    fn drained_by(&self, cell: usize, level_m: f32, most: usize) -> Vec<usize> {
+        let mut cells = vec![cell];
+        let mut next = 0;
+        while next < cells.len() && cells.len() < most {
+            let at = cells[next];
+            next += 1;
+            cells.extend(
+                neighbours(at, self.n)
+                    .map(|(j, _)| j)
+                    .filter(|&j| self.receiver[j] as usize == at && self.height_m[j] < level_m),
+            );
+        }
+        cells
     }
 
     /// A field between cells, smooth: position in metres from the corner of the grid.

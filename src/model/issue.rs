@@ -57,6 +57,7 @@ pub enum IssueCode {
     ValueNotFinite,
     ValueUnreadable,
     CrsWithoutCode,
+    ZoneContradicted,
 }
 
 /// One finding at one place.

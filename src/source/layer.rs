@@ -120,7 +120,10 @@ impl SourceLayer {
         let attributes =
             unsafe { Attributes::of_layer(layer, encoding, may_rescue, numbers, issues) };
         // SAFETY: the reference belongs to the layer, null when there is none.
-        let reference = unsafe { OGR_L_GetSpatialRef(layer) };
+        let reference = match located.told {
+            Some(_) => std::ptr::null_mut(),
+            None => unsafe { OGR_L_GetSpatialRef(layer) },
+        };
         let crs = settle::settle_crs(
             spec.crs.as_ref(),
             reference,
@@ -199,7 +202,10 @@ impl SourceLayer {
             name: self.located.display.clone(),
             layer: Some(self.name.clone()),
             driver: self.driver.clone(),
-            encoding: Some(self.attributes.encoding.name().to_string()),
+            encoding: Some(match self.located.told {
+                Some(told) => told.encoding.to_string(),
+                None => self.attributes.encoding.name().to_string(),
+            }),
             checksum: None,
             bytes: self.located.bytes,
         }

@@ -12,7 +12,7 @@ use gdal_sys::{
 
 use super::ogr::{ErrorTrap, prepare};
 use super::shapefile::MemoryFiles;
-use super::{SourceError, SourceSpec, archive, csv, shapefile};
+use super::{SourceError, SourceSpec, archive, boundary, csv, shapefile};
 use crate::model::Issue;
 
 /// One thing GDAL can open.
@@ -52,10 +52,20 @@ pub(super) struct Located {
     pub issues: Vec<Issue>,
     /// Files made up in memory; they must outlive the dataset.
     pub memory: Option<MemoryFiles>,
+    /// What our own reader says of a source that GDAL sees only as made up in memory.
+    pub told: Option<Told>,
+}
+
+/// What is known before GDAL opens anything.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    pub driver: &'static str,
+    pub epsg: Option<u32>,
+    pub encoding: &'static str,
 }
 
 /// Files in an archive that are map data by themselves.
-const DATA_EXTENSIONS: &[&str] = &[
+pub(super) const DATA_EXTENSIONS: &[&str] = &[
     "shp", "gpkg", "fgb", "geojson", "geojsonl", "geojsons", "json", "gml", "kml", "csv", "tab",
     "mif", "dxf", "gpx", "sqlite", "parquet",
 ];
@@ -109,10 +119,15 @@ impl Located {
             bytes: metadata.is_file().then_some(metadata.len()),
             issues: Vec::new(),
             memory: None,
+            told: None,
         };
         if metadata.is_file() && archive::is_zip(&path) {
             archive::check(&path, &spec.limits)?;
             located.candidates = in_archive(&path)?;
+        } else if let texts = boundary::files(&path)?
+            && !texts.is_empty()
+        {
+            located.read_boundaries(&path, &texts, spec)?;
         } else {
             let path = shapefile::main_file(&path);
             let gdal_name = match shapefile::open_place(&path, &mut located.issues)? {
@@ -125,6 +140,27 @@ impl Located {
             located.candidates = vec![candidate(gdal_name, &path)];
         }
         Ok(located)
+    }
+
+    /// Hands boundary files to GDAL as a file in memory.
+    fn read_boundaries(
+        &mut self,
+        path: &Path,
+        files: &[PathBuf],
+        spec: &SourceSpec,
+    ) -> Result<(), SourceError> {
+        let read = boundary::read(files, spec, &mut self.issues)?;
+        self.told = Some(Told {
+            driver: boundary::DRIVER,
+            epsg: read.epsg,
+            encoding: read.encoding.name(),
+        });
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let (name, memory) = MemoryFiles::of(&stem, "geojson", read.geojson);
+        self.memory = Some(memory);
+        self.candidates = vec![candidate(name, path)];
+        self.candidates[0].open_options.clear();
+        Ok(())
     }
 
     fn connection(location: &str) -> Located {
@@ -147,6 +183,7 @@ impl Located {
             bytes: None,
             issues: Vec::new(),
             memory: None,
+            told: None,
         }
     }
 }

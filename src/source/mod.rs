@@ -16,6 +16,7 @@
 
 mod archive;
 mod attribute;
+mod boundary;
 mod csv;
 mod kml;
 mod layer;

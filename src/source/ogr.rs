@@ -232,6 +232,7 @@ impl SourceDataset {
         let handle = open_candidate(chosen, &located.display)?;
         // SAFETY: the dataset lives; the name is copied.
         let driver = unsafe { text(GDALGetDriverShortName(GDALGetDatasetDriver(handle.0))) };
+        let driver = located.told.map_or(driver, |told| told.driver.to_string());
         let mut spec = spec.clone();
         if candidates.len() > 1 && wanted == Some(&chosen.stem) {
             spec.layer = None;
@@ -247,7 +248,7 @@ impl SourceDataset {
         })
     }
 
-    /// GDAL's short name of the driver that reads it.
+    /// GDAL's short name of the driver that reads it, or our own of a format it has none for.
     pub fn driver(&self) -> &str {
         &self.driver
     }

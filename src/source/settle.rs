@@ -187,9 +187,12 @@ pub(super) fn settle_crs(
                     format!("; {hint}")
                 },
             };
-            // SAFETY: null or a live reference of the layer.
-            let wkt = unsafe { wkt_of(reference) }.ok_or_else(no_crs)?;
-            Crs::from_definition(&wkt).map_err(|source| SourceError::Crs {
+            let definition = match located.told.and_then(|told| told.epsg) {
+                Some(code) => format!("EPSG:{code}"),
+                // SAFETY: null or a live reference of the layer.
+                None => unsafe { wkt_of(reference) }.ok_or_else(no_crs)?,
+            };
+            Crs::from_definition(&definition).map_err(|source| SourceError::Crs {
                 name: name(),
                 layer: layer.to_string(),
                 source: Box::new(source),

@@ -23,6 +23,7 @@ const FILE_CODE: [u8; 4] = 9994u32.to_be_bytes();
 const RECORD_HEADER: u64 = 8;
 
 /// Files in GDAL's memory file system over mapped or owned bytes.
+#[derive(Default)]
 pub(super) struct MemoryFiles {
     names: Vec<CString>,
     _maps: Vec<Mmap>,
@@ -42,6 +43,22 @@ impl Drop for MemoryFiles {
 }
 
 impl MemoryFiles {
+    /// A name in memory that no other file has, without an extension.
+    fn place(stem: &str) -> String {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        format!("/vsimem/onemap-{}-{serial}/{stem}", std::process::id())
+    }
+
+    /// One file made of `bytes`.
+    pub(super) fn of(stem: &str, extension: &str, bytes: Vec<u8>) -> (CString, MemoryFiles) {
+        let name = format!("{}.{extension}", MemoryFiles::place(stem));
+        let mut files = MemoryFiles::default();
+        files.add(&name, &bytes);
+        files._built.push(bytes);
+        (CString::new(name).unwrap_or_default(), files)
+    }
+
     fn add(&mut self, name: &str, bytes: &[u8]) {
         let Ok(name) = CString::new(name) else {
             return;
@@ -160,15 +177,8 @@ fn check_dbf(path: &Path) -> Result<(), SourceError> {
 
 /// Maps the shapefile into memory files beside an index made from its record headers.
 fn rebuilt(path: &Path, issues: &mut Vec<Issue>) -> Result<(CString, MemoryFiles), SourceError> {
-    static SERIAL: AtomicU64 = AtomicU64::new(0);
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let stem = stem_of(path);
-    let place = format!("/vsimem/onemap-{}-{serial}/{stem}", std::process::id());
-    let mut files = MemoryFiles {
-        names: Vec::new(),
-        _maps: Vec::new(),
-        _built: Vec::new(),
-    };
+    let place = MemoryFiles::place(&stem_of(path));
+    let mut files = MemoryFiles::default();
     let shp = map(path)?;
     let index = build_index(&shp, issues);
     files.add(&format!("{place}.shp"), &shp);

@@ -165,6 +165,11 @@ function planning() {
       ['05', '独立工矿用地区', 'Separate industry and mining', '#c59a8c'], ['06', '风景旅游用地区', 'Scenery and tourism', '#a9d6b8'],
       ['07', '生态环境安全控制区', 'Ecological safety', '#7fc08f'], ['08', '自然与文化遗产保护区', 'Heritage protection', '#9bbfa8'],
       ['09', '林业用地区', 'Forestry', '#5cb27c'], ['10', '牧业用地区', 'Pasture', '#a8d070'], ['99', '其他用地区', 'Other', '#d9d6cf']] },
+    { fields: ['GHFQDM'], length: 2, entries: [
+      ['10', '生态保护区', 'Ecological protection', '#7fc08f'], ['20', '生态控制区', 'Ecological control', '#a9d6b8'],
+      ['30', '农田保护区', 'Farmland protection', '#f5e27a'], ['40', '城镇发展区', 'Urban development', '#ea8f8d'],
+      ['50', '乡村发展区', 'Rural development', '#f6dcb4'], ['60', '海洋发展区', 'Marine development', '#a4e0e6'],
+      ['70', '矿产能源发展区', 'Minerals and energy', '#c59a8c']] },
     { fields: ['YDYHFLDM', 'YDYHDM', 'GHYDDM'], length: 2, entries: [
       ['01', '耕地', 'Cropland', '#fbf3bd'], ['02', '园地', 'Plantation', '#d6a7c9'], ['03', '林地', 'Forest', '#5cb27c'],
       ['04', '草地', 'Grassland', '#a8d070'], ['05', '湿地', 'Wetland', '#9fd0c4'],
