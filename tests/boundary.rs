@@ -1,5 +1,8 @@
 //! Boundary files of surveying offices: the same parcels from every way of writing them.
 
+#[path = "support/mangle.rs"]
+mod mangle;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -221,6 +224,37 @@ fn a_directory_of_boundary_files_is_one_layer_of_one_system() {
         refused.contains("EPSG:2363") && refused.contains("EPSG:4527"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_damaged_file_is_read_or_refused() {
+    const WORDS: &[&[u8]] = &[
+        b"\r",
+        b"\n",
+        b"@",
+        b",,",
+        b"J1,1,",
+        b"\xff\xfe",
+        b"1e308",
+        b"-1",
+        b"nan",
+        b"39",
+        "[地块坐标]\n".as_bytes(),
+        "5,1.0,1,a,面,,,,@\n".as_bytes(),
+        "线".as_bytes(),
+        "带号=25\n".as_bytes(),
+    ];
+    let rings = square(1, X, Y, 100.0, true) + &square(2, X + 20.0, Y + 20.0, 10.0, false);
+    let sound = format!("{HEAD}10,1.0000,1,地块一,面,,,,@\n{rings}");
+    let mut mangler = mangle::Mangler::new(0xB0B, WORDS);
+    let (mut good, mut refused) = (0, 0);
+    for _ in 0..400 {
+        match read_bytes(&mangler.mangled(sound.as_bytes(), 260)) {
+            Ok(_) => good += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(good > 20 && refused > 20, "{good} read, {refused} refused");
 }
 
 /// Files in use, gathered elsewhere, with what is in them.

@@ -4,6 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use rayon::prelude::*;
+
 use super::noise::{hash, octaves, unit};
 use super::terrain::{CELL_M, LONGEST_WING_M, Terrain, neighbours, position};
 
@@ -94,6 +96,7 @@ impl Places {
         // Land is divided along ridges and waters, and where the ground gives no line, along old
         // hedges: a rough cost keeps borders from the straight lines of equal distance.
         let hedges: Vec<f32> = (0..terrain.n * terrain.n)
+            .into_par_iter()
             .map(|i| {
                 let (x, y) = position(i, terrain.n);
                 let broad = octaves(seed ^ 33, x / 900.0, y / 900.0, 4, 0.7);

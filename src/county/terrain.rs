@@ -8,6 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use rayon::prelude::*;
+
 use super::noise::{gradient, octaves, ridged};
 
 /// Side of a cell of the height grid, in metres.
@@ -64,6 +66,7 @@ impl Terrain {
     /// A sheet of `n` by `n` cells with a county of `land_cells` of them.
     pub fn new(seed: u64, n: usize, land_cells: usize) -> Terrain {
         let mut height: Vec<f32> = (0..n * n)
+            .into_par_iter()
             .map(|i| {
                 let (x, y) = position(i, n);
                 let (wx, wy) = (
@@ -79,6 +82,7 @@ impl Terrain {
             })
             .collect();
         let uplift: Vec<f32> = (0..n * n)
+            .into_par_iter()
             .map(|i| {
                 let (x, y) = position(i, n);
                 let side = n as f64 * CELL_M;
@@ -395,7 +399,7 @@ fn outline(seed: u64, n: usize, land_cells: usize) -> Vec<bool> {
         let wobble = octaves(seed ^ 21, u * 5.0, v * 5.0, 6, 0.55);
         u.hypot(v) * (1.0 + 0.14 * (3.0 * v.atan2(u) + 1.0).cos()) - 0.07 * wobble
     };
-    let distances: Vec<f64> = (0..n * n).map(distance).collect();
+    let distances: Vec<f64> = (0..n * n).into_par_iter().map(distance).collect();
     let mut sorted = distances.clone();
     sorted.sort_by(f64::total_cmp);
     let limit = sorted[land_cells.min(n * n - 1)];
