@@ -30,7 +30,7 @@ describe('the committed templates', () => {
       expect(existsSync(path), name).toBe(true);
       if (typeof content === 'string') expect(readFileSync(path, 'utf8'), name).toBe(content);
     }
-    expect(readdirSync(stylesDir).filter((name) => name.endsWith('.json')).sort()).toEqual([...FAMILIES.map((name) => `${name}.json`), 'field-aliases.json', 'landuse-classes.json'].sort());
+    expect(readdirSync(stylesDir).filter((name) => name.endsWith('.json')).sort()).toEqual([...FAMILIES.map((name) => `${name}.json`), 'field-aliases.json', 'landuse-classes.json', 'rules.json'].sort());
   });
 
   it('draw the sprite that its index describes', () => {
