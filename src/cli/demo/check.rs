@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::client::{self, Answer, percent_encoded};
-use super::{EXAMPLES, Example};
+use super::examples::{EXAMPLES, Example};
 use crate::cli::{Failure, Globals, Outcome};
 
 /// One line of the table.

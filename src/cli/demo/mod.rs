@@ -1,12 +1,14 @@
 //! `onemap demo`: example data through the ordinary import, then served or checked.
 //!
-//! 1. import what the workspace does not have yet  2. serve it, or with `--check` start a server,
-//!    ask it for one of everything ([`check`]) and stop it
+//! 1. make the fictional county, when its files are not there  2. import what the workspace does
+//!    not have yet  3. serve it, or with `--check` start a server, ask it for one of everything
+//!    ([`check`]) and stop it
 //!
 //! Where the data comes from and under which licences is said in the files beside it.
 
 mod check;
 mod client;
+mod examples;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,8 +19,10 @@ use super::import::{Bands, Bounds, ImportArgs};
 use super::serve::{self, ServeArgs};
 use super::{Failure, Globals, Outcome, import, start_log};
 use crate::config::ServeSettings;
-use crate::model::{LayerKind, LayerName};
+use crate::county;
+use crate::model::LayerName;
 use crate::store::Store;
+use examples::{COUNTY, EXAMPLES, Example};
 
 /// Show the map with example data (示例数据演示)
 ///
@@ -40,94 +44,6 @@ pub struct DemoArgs {
     #[arg(long)]
     pub check: bool,
 }
-
-/// A layer of the demo.
-struct Example {
-    name: &'static str,
-    title: &'static str,
-    /// Below the directory of the data.
-    file: &'static str,
-    kind: LayerKind,
-    attribution: &'static str,
-    id_field: Option<&'static str>,
-    /// Reference system and bounds, for a picture that has none.
-    place: Option<(&'static str, [f64; 4])>,
-    bands: Option<[u32; 3]>,
-    /// A text that a search finds.
-    find: Option<&'static str>,
-}
-
-const OPENSTREETMAP: &str = "© OpenStreetMap contributors, ODbL";
-
-const EXAMPLES: &[Example] = &[
-    Example {
-        name: "relief",
-        title: "世界地势 World relief",
-        file: "relief/shadedrelief.jpg",
-        kind: LayerKind::Imagery,
-        attribution: "Natural Earth",
-        id_field: None,
-        place: Some(("EPSG:4326", [-180.0, -90.0, 180.0, 90.0])),
-        bands: None,
-        find: None,
-    },
-    Example {
-        name: "us_counties",
-        title: "美国县界 US counties",
-        file: "us-counties/UScounties.shp",
-        kind: LayerKind::Admin,
-        attribution: "US Census Bureau",
-        id_field: Some("FIPS"),
-        place: None,
-        bands: None,
-        find: Some("Denver"),
-    },
-    Example {
-        name: "olinda_landsat",
-        title: "奥林达卫星影像 Olinda, Landsat 7",
-        file: "olinda/L7_ETMs.tif",
-        kind: LayerKind::Imagery,
-        attribution: "USGS Landsat 7",
-        id_field: None,
-        place: None,
-        // Red, green and blue of the ETM+ sensor.
-        bands: Some([3, 2, 1]),
-        find: None,
-    },
-    Example {
-        name: "olinda_tracts",
-        title: "奥林达普查小区 Olinda, census tracts",
-        file: "olinda/olinda1.shp",
-        kind: LayerKind::Admin,
-        attribution: "IBGE, r-cran-sf",
-        id_field: Some("ID"),
-        place: None,
-        bands: None,
-        find: Some("260960005000001"),
-    },
-    Example {
-        name: "helsinki_landuse",
-        title: "赫尔辛基土地利用 Helsinki, land use",
-        file: "helsinki/landuse.gpkg",
-        kind: LayerKind::LandUse,
-        attribution: OPENSTREETMAP,
-        id_field: Some("osm_id"),
-        place: None,
-        bands: None,
-        find: Some("城镇住宅用地"),
-    },
-    Example {
-        name: "helsinki_buildings",
-        title: "赫尔辛基建筑物 Helsinki, buildings",
-        file: "helsinki/buildings.gpkg",
-        kind: LayerKind::Other,
-        attribution: OPENSTREETMAP,
-        id_field: Some("osm_id"),
-        place: None,
-        bands: None,
-        find: Some("apartments"),
-    },
-];
 
 pub fn run(args: DemoArgs, globals: Globals) -> Result<Outcome, Failure> {
     import_missing(&args, &globals)?;
@@ -159,7 +75,11 @@ fn import_missing(args: &DemoArgs, globals: &Globals) -> Result<(), Failure> {
             continue;
         }
         let file = args.data.join(example.file);
-        if !file.is_file() {
+        if example.file.starts_with(COUNTY) {
+            make_county(&args.data, globals)?;
+        }
+        // A File Geodatabase is a folder.
+        if !file.exists() {
             return Err(Failure::NoDemoData { path: file });
         }
         import::run(&import_args(args, example, &file), globals)?;
@@ -167,9 +87,38 @@ fn import_missing(args: &DemoArgs, globals: &Globals) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Enough for two townships and some twenty villages, and made in seconds.
+const COUNTY_PARCELS: u64 = 15_000;
+
+/// Makes the files of the fictional county, all or none, unless they are there.
+fn make_county(data: &Path, globals: &Globals) -> Result<(), Failure> {
+    let finished = data.join(COUNTY);
+    if finished.is_dir() {
+        return Ok(());
+    }
+    if !globals.quiet && !globals.json {
+        println!(
+            "Making a fictional county (生成虚构的示范县): {}",
+            finished.display()
+        );
+    }
+    let unfinished = data.join(format!("{COUNTY}.{}.partial", std::process::id()));
+    let options = county::Options {
+        parcels: COUNTY_PARCELS,
+        ..county::Options::default()
+    };
+    county::generate(&options, &unfinished)?;
+    let renamed = std::fs::rename(&unfinished, &finished);
+    renamed.map_err(|source| Failure::File {
+        path: finished,
+        source,
+    })
+}
+
 fn import_args(args: &DemoArgs, example: &Example, file: &Path) -> ImportArgs {
     ImportArgs {
         layers: vec![format!("{}={}", example.name, file.display())],
+        source_layer: example.source_layer.map(str::to_string),
         kind: Some(example.kind),
         title: Some(example.title.to_string()),
         attribution: Some(example.attribution.to_string()),
@@ -189,6 +138,7 @@ What to try (可以试试):
   - switch layers on and off on the left, change their order and opacity (左侧开关图层、调整顺序与透明度)
   - click a parcel or a county to see its attributes (点击图斑查看属性)
   - search for Denver or 城镇住宅用地 (搜索)
+  - zoom to the fictional county for land use, plans, control lines and mining rights (缩放到示范县,全部为虚构数据)
   - zoom to Helsinki for land use, to Olinda for the satellite image (缩放到赫尔辛基、奥林达)
   - http://{listen}/tiles/us_counties.json in QGIS: Layer, Add Vector Tile Layer (在 QGIS 中打开)
 Stop with Ctrl-C (按 Ctrl-C 停止).
