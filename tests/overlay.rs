@@ -2,8 +2,8 @@
 
 use num_rational::Ratio;
 use onemap::overlay::{
-    AreaTable, GridPoint, LayerBuilder, LayerEdges, MAX_COORDINATE, OUTSIDE, Options, Overlay,
-    OverlayError, RingRole, in_square_grid_units,
+    AreaTable, CROSSING_UNITS, GridPoint, LayerBuilder, LayerEdges, Lines, MAX_COORDINATE, OUTSIDE,
+    OVERLAP, Options, Overlay, OverlayError, Polygon, RingRole, in_square_grid_units,
 };
 
 type Fraction = Ratio<i128>;
@@ -90,9 +90,14 @@ fn oriented_edges(shape: &Shape) -> Vec<[GridPoint; 2]> {
     edges.map(flip).collect()
 }
 
-/// The integral of the product of winding numbers, by slabs between all abscissas where anything
-/// happens, in exact fractions: no perturbation, no rounding, no index.
+/// The integral of the product of winding numbers.
 fn oracle(shapes: &[&Shape]) -> Fraction {
+    integral(shapes, |winding| winding.iter().product())
+}
+
+/// The integral of a function of winding numbers, by slabs between all abscissas where anything
+/// happens, in exact fractions: no perturbation, no rounding, no index.
+fn integral(shapes: &[&Shape], value: impl Fn(&[i128]) -> i128) -> Fraction {
     let whole = |v: i64| Fraction::from_integer(i128::from(v));
     let mut edges = Vec::new();
     for (number, shape) in shapes.iter().enumerate() {
@@ -134,8 +139,8 @@ fn oracle(shapes: &[&Shape]) -> Fraction {
         let mut winding = vec![0i128; shapes.len()];
         for pair in crossed.windows(2) {
             winding[pair[0].1] += pair[0].2;
-            let product: i128 = winding.iter().product();
-            area += (pair[1].0 - pair[0].0) * (slab[1] - slab[0]) * Fraction::from_integer(product);
+            let product = Fraction::from_integer(value(&winding));
+            area += (pair[1].0 - pair[0].0) * (slab[1] - slab[0]) * product;
         }
     }
     area
@@ -207,6 +212,148 @@ fn three_layers_in_one_pass_have_the_exact_area() {
 #[test]
 fn four_layers_in_one_pass_have_the_exact_area() {
     agrees_with_the_oracle(0x0bad_cafe, 4, 40);
+}
+
+/// Triangles on the lattice: simple, and often on each other or along each other's sides.
+fn triangles(numbers: &mut Numbers, count: u64) -> Vec<Shape> {
+    (0..count)
+        .map(|label| Shape {
+            label: label as u32,
+            ring: (0..3)
+                .map(|_| [numbers.below(8) as i64, numbers.below(8) as i64])
+                .collect(),
+        })
+        .collect()
+}
+
+fn stacked(shapes: &[Shape]) -> LayerEdges {
+    let mut builder = LayerBuilder::default();
+    for shape in shapes {
+        let points = shape.ring.iter().map(|&p| scaled(p));
+        builder
+            .push_ring(shape.label, RingRole::Shell, points)
+            .unwrap();
+    }
+    builder.finish_stacked()
+}
+
+#[test]
+fn outside_of_a_stacked_layer_is_what_nothing_covers() {
+    let mut numbers = Numbers(0x5eed_0001);
+    for round in 0..1500 {
+        let (a, b) = (
+            triangles(&mut numbers, 1),
+            triangles(&mut numbers, 1 + round % 4),
+        );
+        let all: Vec<&Shape> = a.iter().chain(&b).collect();
+        let doubled = integral(&all[1..], |w| i128::from(w.iter().sum::<i128>() > 1));
+        let plain = vec![layer(&a, scaled), layer(&b, scaled)];
+        let engine = Overlay::new(plain, Options::default()).unwrap();
+        let found = engine.overlapping(None).contains(&1);
+        assert_eq!(found, doubled != Fraction::from_integer(0), "round {round}");
+        // In either order: the lower rank and the higher one.
+        for swap in [false, true] {
+            let mut layers = vec![layer(&a, scaled), stacked(&b)];
+            let mut order = [0, 1];
+            if swap {
+                layers.swap(0, 1);
+                order.swap(0, 1);
+            }
+            let table = Overlay::new(layers, Options::default())
+                .unwrap()
+                .areas()
+                .unwrap();
+            let found = |label_a: u32, label_b: u32| {
+                let pair = [label_a, label_b];
+                area_of(&table, &order.map(|at| pair[at]))
+            };
+            let expect = |found: f64, value: &dyn Fn(&[i128]) -> i128| {
+                let expected = as_units(integral(&all, value));
+                assert!(
+                    (found - expected).abs() < TOLERANCE,
+                    "round {round}: {found} for {expected}"
+                );
+            };
+            let cover = |w: &[i128]| w[1..].iter().sum::<i128>();
+            expect(found(0, OUTSIDE), &|w| w[0] * i128::from(cover(w) == 0));
+            expect(found(0, OVERLAP), &|w| w[0] * (cover(w) - 1).max(0));
+            for shape in &b {
+                let place = 1 + shape.label as usize;
+                expect(found(0, shape.label), &|w| w[0] * w[place]);
+                expect(found(OUTSIDE, shape.label), &|w| (1 - w[0]) * w[place]);
+            }
+        }
+    }
+}
+
+/// Twice the area of polygons whose holes run the other way, in square grid units.
+fn area_of_polygons(polygons: &[Polygon]) -> f64 {
+    let unit = CROSSING_UNITS as f64;
+    let origin = polygons[0][0][0];
+    polygons
+        .iter()
+        .flatten()
+        .flat_map(|ring| ring.windows(2))
+        .map(|pair| {
+            let [p, q] = [pair[0], pair[1]]
+                .map(|p| [0, 1].map(|axis| (p[axis] - origin[axis]) as f64 / unit));
+            (p[0] * q[1] - q[0] * p[1]) / 2.0
+        })
+        .sum()
+}
+
+#[test]
+fn pieces_have_the_areas_of_the_table() {
+    let mut numbers = Numbers(0x5eed_0002);
+    for round in 0..3000 {
+        let (a, b) = (
+            triangles(&mut numbers, 1 + round % 2),
+            triangles(&mut numbers, 1 + round % 4),
+        );
+        let layers = || vec![layer(&a, scaled), stacked(&b)];
+        let engine = Overlay::new(layers(), Options::default()).unwrap();
+        let table = engine.areas().unwrap();
+        let mut lines = Lines::of(0);
+        for unit in engine.units() {
+            engine.trace(&unit, &mut lines).unwrap();
+        }
+        let pieces = lines.into_pieces(false, |_| true);
+        for (labels, area) in table.rows() {
+            if labels[0] == OUTSIDE || labels[1] == OVERLAP || area.abs() < TOLERANCE {
+                continue;
+            }
+            let piece = pieces.iter().find(|piece| piece.labels == labels);
+            let piece = piece.unwrap_or_else(|| panic!("round {round}: no piece {labels:?}"));
+            let found = match &piece.polygons {
+                Some(polygons) => area_of_polygons(polygons),
+                None => as_units(oracle(&[&a[labels[0] as usize]])),
+            };
+            assert!(
+                (found - area).abs() < TOLERANCE,
+                "round {round}: {found} for {area}, {labels:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pieces_of_coverages_are_rings_that_meet_only_at_points() {
+    let (a, b) = (coverage(15, 1000, 0), coverage(7, 1900, 311));
+    let layers = vec![layer(&a, as_given), layer(&b, as_given)];
+    let engine = Overlay::new(layers, Options::default()).unwrap();
+    let mut lines = Lines::of(0);
+    for unit in engine.units() {
+        engine.trace(&unit, &mut lines).unwrap();
+    }
+    let pieces = lines.into_pieces(false, |labels| labels[1] != OUTSIDE);
+    assert!(pieces.iter().any(|piece| piece.polygons.is_none()));
+    assert!(pieces.iter().any(|piece| piece.polygons.is_some()));
+    for ring in pieces.iter().flat_map(|p| &p.polygons).flatten().flatten() {
+        let mut points = ring[1..].to_vec();
+        points.sort_unstable();
+        points.dedup();
+        assert_eq!(points.len(), ring.len() - 1);
+    }
 }
 
 /// A lattice of `n` × `n` cells with bent borders, the corner shared by four neighbours.

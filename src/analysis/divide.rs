@@ -2,26 +2,37 @@
 
 use crate::crs::Crs;
 
-/// Longest edge that is left whole, metres: the official rule's. The chord of such an edge is
-/// less than 0.1 mm off in the equal-area plane.
-const LONGEST_EDGE_M: f64 = 70.0;
+/// Longest edge that is left whole where shapes are drawn, metres: the official rule's. Its chord
+/// is less than 0.1 mm off.
+pub(super) const LONGEST_DRAWN_M: f64 = 70.0;
+
+/// The same where areas follow the bent lines and not their chords: the chord is a millimetre off,
+/// what it moves crossings is of second order.
+pub(super) const LONGEST_MEASURED_M: f64 = 240.0;
 
 /// Parts of one edge at most: an edge from pole to pole.
 const MAX_PARTS: f64 = 400_000.0;
+
+const METRES_PER_DEGREE: f64 = 111_320.0;
 
 /// Walks along a ring or line with its long edges divided in its own plane, where they are
 /// straight. The same edge gives the same points from both ends.
 pub(super) fn divided<E>(
     crs: &Crs,
+    longest_m: f64,
     ring: impl Iterator<Item = [f64; 2]>,
     mut each: impl FnMut([f64; 2]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut before: Option<[f64; 2]> = None;
+    // Metres per unit on both axes, at the first vertex; enough to see which edges are short.
+    let mut scale = None;
     for point in ring {
         if let Some(before) = before {
-            let length_m = length_m(crs, before, point);
-            if length_m > LONGEST_EDGE_M {
-                inner_points(before, point, length_m, &mut each)?;
+            let [sx, sy] = *scale.get_or_insert_with(|| scale_at(crs, before[1]));
+            let (dx, dy) = ((point[0] - before[0]) * sx, (point[1] - before[1]) * sy);
+            let squared = dx * dx + dy * dy;
+            if squared > longest_m * longest_m * SHORTER {
+                inner_points(crs, longest_m, before, point, &mut each)?;
             }
         }
         each(point)?;
@@ -30,13 +41,27 @@ pub(super) fn divided<E>(
     Ok(())
 }
 
+/// The scale of a ring's first vertex may be a little too small elsewhere.
+const SHORTER: f64 = 0.8;
+
+fn scale_at(crs: &Crs, y: f64) -> [f64; 2] {
+    if crs.geographic {
+        [METRES_PER_DEGREE * y.to_radians().cos(), METRES_PER_DEGREE]
+    } else {
+        [crs.metres_per_unit; 2]
+    }
+}
+
 fn inner_points<E>(
+    crs: &Crs,
+    longest_m: f64,
     before: [f64; 2],
     point: [f64; 2],
-    length_m: f64,
     each: &mut impl FnMut([f64; 2]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let parts = (length_m / LONGEST_EDGE_M).ceil().min(MAX_PARTS);
+    let [sx, sy] = scale_at(crs, (before[1] + point[1]) / 2.0);
+    let length_m = ((point[0] - before[0]) * sx).hypot((point[1] - before[1]) * sy);
+    let parts = (length_m / longest_m).ceil().min(MAX_PARTS);
     // Always counted from the same end: neighbours walk the border in opposite ways.
     let reversed = point < before;
     let (p, q) = if reversed {
@@ -54,20 +79,4 @@ fn inner_points<E>(
         each([p[0] + (q[0] - p[0]) * t, p[1] + (q[1] - p[1]) * t])?;
     }
     Ok(())
-}
-
-/// Length of an edge, on a sphere when coordinates are degrees.
-fn length_m(crs: &Crs, p: [f64; 2], q: [f64; 2]) -> f64 {
-    let (dx, dy) = (q[0] - p[0], q[1] - p[1]);
-    if crs.geographic {
-        const METRES_PER_DEGREE: f64 = 111_320.0;
-        // An edge that is short even at the equator needs no cosine.
-        if dx.abs().max(dy.abs()) * METRES_PER_DEGREE * 1.5 < LONGEST_EDGE_M {
-            return 0.0;
-        }
-        let shrink = ((p[1] + q[1]) / 2.0).to_radians().cos();
-        (dx * shrink).hypot(dy) * METRES_PER_DEGREE
-    } else {
-        dx.hypot(dy) * crs.metres_per_unit
-    }
 }

@@ -1,27 +1,45 @@
 //! Analyses over stored layers: what the overlay engine computes, asked of a workspace.
 //!
-//! 1. [`prepare`] reads a layer on all threads and brings its polygons to the working plane
-//! 2. the engine is run on all threads, unit by unit
-//! 3. rows get their values back; totals and slivers are stated
+//! 1. [`reader`] settles which features of a layer take part and brings them to a working plane
+//! 2. [`chunk`] divides the work; every chunk is loaded, overlaid and forgotten on one thread
+//! 3. [`table`] adds up areas by combination of groups; [`pieces`] hands out geometry, [`measure`]
+//!    measures it by any rule, [`adjust`] brings it to control areas
+//! 4. [`dissolve`] and [`topology`] ask the same engine about one layer
 //!
 //! [`report`] answers the other question: what one boundary lies on, without reading the layers.
 //!
 //! Not here: how a result is written (see `cli`), how the engine works (see `overlay`).
 
+mod adjust;
+mod chunk;
+mod dissolve;
 mod divide;
-mod prepare;
+mod filter;
+mod frame;
+mod measure;
+mod pieces;
+mod reader;
 pub mod report;
+mod table;
+mod topology;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::crs::{CrsError, Datum};
+use crate::crs::{Crs, CrsError, Datum};
 use crate::format::FormatError;
-use crate::overlay::{AreaTable, OUTSIDE, Options, Overlay, OverlayError, in_square_grid_units};
+use crate::geom::Geometry;
+use crate::overlay::{OUTSIDE, OverlayError};
 use crate::query::{Budget, Stop};
 use crate::store::{Snapshot, StoreError};
+
+pub use adjust::{Adjusted, adjust, control_areas};
+pub use dissolve::{Dissolved, dissolve};
+pub use filter::{Comparison, Condition};
+pub use pieces::{PieceRow, PiecesReport, pieces};
+pub use table::areas_of;
+pub use topology::{Defect, DefectKind, SliverBounds, TopologyReport, defects};
+
+use frame::Plane;
 
 /// What the polygons of a layer are grouped by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +60,20 @@ pub enum AreaMode {
     Additive,
     /// In the common projected plane of the layers.
     Planar,
+    /// The rule of 国土调查办发〔2008〕32号 with its roundings, for every piece on its own.
+    Official,
+    /// Edges as geodesics, for every piece on its own.
+    Geodesic,
+}
+
+impl AreaMode {
+    /// Areas of parts add up to that of the whole.
+    pub fn is_additive(self) -> bool {
+        match self {
+            AreaMode::Additive | AreaMode::Planar => true,
+            AreaMode::Official | AreaMode::Geodesic => false,
+        }
+    }
 }
 
 /// One layer of an overlay.
@@ -50,8 +82,69 @@ pub struct Selection<'a> {
     pub grouping: Grouping,
 }
 
+/// An area outside of which nothing is counted.
+#[derive(Debug, Clone)]
+pub struct Clip {
+    /// Must not lie on each other.
+    pub polygons: Geometry,
+    pub crs: Crs,
+}
+
+/// Which combinations of inside and outside are rows or pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Inside of all layers.
+    Intersection,
+    /// Inside of the first layer.
+    Identity,
+    /// Inside of the first layer and outside of all others.
+    Difference,
+    /// Inside of exactly one layer.
+    SymmetricDifference,
+    /// All.
+    Union,
+    /// The first layer's features as far as one of the others covers them, undivided.
+    Clip,
+}
+
+/// What is asked for.
+pub struct Request<'a> {
+    pub selections: &'a [Selection<'a>],
+    /// Conditions on the features of each layer, in the order of the layers; may be shorter.
+    pub conditions: Vec<Vec<Condition>>,
+    pub clip: Option<Clip>,
+    pub operation: Operation,
+    pub mode: AreaMode,
+}
+
+impl Operation {
+    fn shows(self, labels: &[u32]) -> bool {
+        let outside = labels.iter().filter(|&&label| label == OUTSIDE).count();
+        let inside = labels.len() - outside;
+        let left = labels[0] != OUTSIDE;
+        match self {
+            Operation::Intersection | Operation::Clip => outside == 0,
+            Operation::Identity => left,
+            Operation::Difference => left && inside == 1,
+            Operation::SymmetricDifference => inside == 1,
+            Operation::Union => inside > 0,
+        }
+    }
+
+    /// Layers that have rows of their own, outside of those before them.
+    fn leads(self, layers: usize) -> std::ops::Range<usize> {
+        match self {
+            Operation::Intersection
+            | Operation::Identity
+            | Operation::Difference
+            | Operation::Clip => 0..1,
+            Operation::SymmetricDifference | Operation::Union => 0..layers,
+        }
+    }
+}
+
 /// A cell of a row.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
     /// Features whose field is null.
@@ -75,10 +168,11 @@ pub struct Row {
 pub struct LayerRead {
     pub name: String,
     pub generation: String,
+    /// Features that take part.
     pub features: u64,
     /// Features without polygons, which take no part.
     pub skipped: u64,
-    /// Edges after merging those that neighbours share.
+    /// Edges that were walked, after merging those that neighbours share.
     pub edges: u64,
 }
 
@@ -88,16 +182,27 @@ pub struct AreaReport {
     pub layers: Vec<LayerRead>,
     /// Ordered by groups.
     pub rows: Vec<Row>,
+    /// Where a layer overlaps itself. Ordered by layer, then by groups.
+    pub overlaps: Vec<Excess>,
+}
+
+/// What a layer covers more than once, counted once for each polygon beyond the first: the rows
+/// of a combination of the other layers add up to its area and this.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Excess {
+    /// Number of the layer that overlaps itself.
+    pub layer: usize,
+    /// The groups of the other layers; the layer's own is [`Group::Outside`] and means nothing.
+    pub row: Row,
 }
 
 /// Where the work stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Features read of all layers, and how many there are.
-    Reading(u64, u64),
-    Indexing,
-    /// Units done and how many there are.
-    Walking(u64, u64),
+    /// Settling which features take part.
+    Choosing,
+    /// Features done and how many there are.
+    Overlaying(u64, u64),
 }
 
 /// Why an analysis has no result.
@@ -154,6 +259,26 @@ pub enum AnalysisError {
         "the features of layer {layer} at the boundary have more vertices than one report may read; ask for a smaller boundary (范围内要素过多)"
     )]
     TooManyVertices { layer: String },
+    #[error(
+        "official areas are defined on CGCS2000; the first layer is in {found} (椭球面积规则要求 CGCS2000 坐标系)"
+    )]
+    NotCgcs2000 { found: String },
+    #[error(
+        "layer {layer}, feature {id}: field {field:?} has no number to adjust to (控制面积缺失)"
+    )]
+    NoControlArea {
+        layer: String,
+        id: u64,
+        field: String,
+    },
+    #[error("longitude {longitude_deg} lies in no 3° zone of CGCS2000 (不在 3° 分带范围内)")]
+    NoZone { longitude_deg: f64 },
+    #[error("polygons of the clip area lie on each other (裁剪范围自身重叠)")]
+    ClipOverlaps,
+    #[error(
+        "the clip area has coordinates that have no place in the working plane (裁剪范围无法转换)"
+    )]
+    ClipPlace,
     #[error(transparent)]
     Overlay(#[from] OverlayError),
     #[error(transparent)]
@@ -166,15 +291,6 @@ pub enum AnalysisError {
     Stopped(#[from] Stop),
 }
 
-/// The plane areas are computed in.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Plane {
-    /// Metres of the equal-area projection over this datum's ellipsoid.
-    EqualArea(Datum),
-    /// The layers' own, whose unit has this many metres.
-    Own { metres_per_unit: f64 },
-}
-
 /// Areas of all combinations of groups, "outside" included, over two layers or more.
 ///
 /// # Errors
@@ -185,78 +301,21 @@ pub fn areas(
     budget: &Budget,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<AreaReport, AnalysisError> {
-    let plane = working_plane(selections, mode)?;
-    let total = selections
-        .iter()
-        .map(|s| s.snapshot.vector().map_or(0, |v| v.1.features))
-        .sum();
-    let read = AtomicU64::new(0);
-    let count = |features: u64| {
-        progress(Progress::Reading(
-            read.fetch_add(features, Ordering::Relaxed) + features,
-            total,
-        ));
+    let request = Request {
+        selections,
+        conditions: Vec::new(),
+        clip: None,
+        operation: Operation::Union,
+        mode,
     };
-    let prepared: Vec<prepare::Prepared> = selections
-        .par_iter()
-        .map(|selection| prepare::layer(selection, plane, budget, &count))
-        .collect::<Result<_, _>>()?;
-    progress(Progress::Indexing);
-    let mut layers = Vec::new();
-    let mut groups = Vec::new();
-    let mut edges = Vec::new();
-    for layer in prepared {
-        layers.push(layer.read);
-        groups.push(layer.groups);
-        edges.push(layer.edges);
-    }
-    budget.check()?;
-    let overlay = Overlay::new(edges, Options::default())?;
-    let table = walk(&overlay, budget, progress)?;
-    let square_metres_per_square_grid_unit = prepare::grid_step_m(plane).powi(2);
-    let mut rows: Vec<Row> = table
-        .rows_exact()
-        .into_iter()
-        .map(|(labels, sum)| Row {
-            groups: groups
-                .iter()
-                .zip(labels)
-                .map(|(names, label)| match label {
-                    OUTSIDE => Group::Outside,
-                    label => names[label as usize].clone(),
-                })
-                .collect(),
-            area_m2: in_square_grid_units(sum) * square_metres_per_square_grid_unit,
-        })
-        .collect();
-    rows.sort_by(|a, b| a.groups.cmp(&b.groups));
-    Ok(AreaReport { layers, rows })
+    areas_of(&request, budget, progress)
 }
 
-fn walk(
-    overlay: &Overlay,
-    budget: &Budget,
-    progress: &(dyn Fn(Progress) + Sync),
-) -> Result<AreaTable, AnalysisError> {
-    let units = overlay.units();
-    let done = AtomicU64::new(0);
-    units
-        .par_iter()
-        .try_fold(AreaTable::default, |mut table, unit| {
-            budget.check()?;
-            overlay.run(unit, &mut table)?;
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(Progress::Walking(done, units.len() as u64));
-            Ok(table)
-        })
-        .try_reduce(AreaTable::default, |mut a, b| {
-            a.merge(b);
-            Ok(a)
-        })
-}
-
-fn working_plane(selections: &[Selection<'_>], mode: AreaMode) -> Result<Plane, AnalysisError> {
-    let Some((first, rest)) = selections.split_first() else {
+fn working_plane<'a>(
+    selections: &[Selection<'a>],
+    mode: AreaMode,
+) -> Result<Plane<'a>, AnalysisError> {
+    let Some(first) = selections.first() else {
         return Err(OverlayError::LayerCount { found: 0 }.into());
     };
     let crs = &first.snapshot.manifest.crs;
@@ -271,28 +330,37 @@ fn working_plane(selections: &[Selection<'_>], mode: AreaMode) -> Result<Plane, 
                     });
                 }
             }
-            Ok(Plane::Own {
-                metres_per_unit: crs.metres_per_unit,
-            })
+            Ok(Plane::Of(crs))
         }
-        AreaMode::Additive => {
-            let datum = crs.national_datum();
-            for other in rest {
-                let other_crs = &other.snapshot.manifest.crs;
-                let comparable = match (datum, other_crs.national_datum()) {
-                    (Some(a), Some(b)) => a == b,
-                    (None, None) => other_crs.definition == crs.definition,
-                    (Some(_), None) | (None, Some(_)) => false,
-                };
-                if !comparable {
-                    return Err(AnalysisError::MixedDatum {
-                        layer: other.snapshot.name().to_string(),
-                        found: other_crs.label(),
-                        expected: crs.label(),
-                    });
-                }
-            }
-            Ok(Plane::EqualArea(datum.unwrap_or(Datum::Cgcs2000)))
+        AreaMode::Additive => Ok(Plane::EqualArea(common_datum(selections)?)),
+        AreaMode::Official | AreaMode::Geodesic => {
+            common_datum(selections)?;
+            Ok(Plane::Of(crs))
         }
     }
+}
+
+/// The datum that all layers share; the same unknown one counts as CGCS2000's ellipsoid.
+fn common_datum(selections: &[Selection<'_>]) -> Result<Datum, AnalysisError> {
+    let Some((first, rest)) = selections.split_first() else {
+        return Err(OverlayError::LayerCount { found: 0 }.into());
+    };
+    let crs = &first.snapshot.manifest.crs;
+    let datum = crs.national_datum();
+    for other in rest {
+        let other_crs = &other.snapshot.manifest.crs;
+        let comparable = match (datum, other_crs.national_datum()) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => other_crs.definition == crs.definition,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !comparable {
+            return Err(AnalysisError::MixedDatum {
+                layer: other.snapshot.name().to_string(),
+                found: other_crs.label(),
+                expected: crs.label(),
+            });
+        }
+    }
+    Ok(datum.unwrap_or(Datum::Cgcs2000))
 }

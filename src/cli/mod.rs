@@ -11,6 +11,7 @@ mod demo;
 mod demo_data;
 mod import;
 mod inspect;
+mod interrupt;
 mod overlay;
 mod progress;
 mod report;
@@ -126,7 +127,9 @@ pub enum Failure {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
-    Analysis(#[from] crate::analysis::AnalysisError),
+    Analysis(crate::analysis::AnalysisError),
+    #[error("interrupted; nothing was written (已中断, 未写入任何结果)")]
+    Interrupted,
     #[error(transparent)]
     Crs(#[from] CrsError),
     #[error("{path}: {source}")]
@@ -146,6 +149,17 @@ pub enum Failure {
     NoSuchLayer { name: String },
     #[error("cannot write the result: {0}")]
     Output(#[from] std::io::Error),
+}
+
+impl From<crate::analysis::AnalysisError> for Failure {
+    fn from(error: crate::analysis::AnalysisError) -> Failure {
+        use crate::analysis::AnalysisError;
+        match error {
+            // Nobody but the user at the keyboard can cancel a command.
+            AnalysisError::Stopped(crate::query::Stop::Cancelled) => Failure::Interrupted,
+            error => Failure::Analysis(error),
+        }
+    }
 }
 
 /// Reads the command line, does what it says, reports a failure.

@@ -18,10 +18,12 @@ mod equal_area;
 mod gauss_kruger;
 mod plane_map;
 mod system;
+mod transform;
 mod warp;
 
 pub use equal_area::EqualAreaPlane;
 pub use gauss_kruger::{Datum, GaussKruger, ZoneWidth, coordinate_hint};
 pub use plane_map::{Cursor, PlaneMap};
 pub use system::{Crs, CrsError};
+pub use transform::Transform;
 pub use warp::Warp;

@@ -452,11 +452,8 @@ impl App {
                     })
                     .collect();
                 let report = analysis::areas(&selections, *mode, budget, &|at| {
-                    // Reading is about half of the work.
-                    match at {
-                        Progress::Reading(done, all) => progress(done, 2 * all.max(1)),
-                        Progress::Indexing => progress(1, 2),
-                        Progress::Walking(done, all) => progress(all + done, 2 * all.max(1)),
+                    if let Progress::Overlaying(done, all) = at {
+                        progress(done, all.max(1));
                     }
                 })?;
                 if report.rows.len() > MAX_OVERLAY_ROWS {

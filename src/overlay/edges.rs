@@ -7,15 +7,23 @@
 //! 3. what remains is cut into chains, the pieces of boundary that are walked in one go
 //!
 //! A border whose vertices do not match on both sides stays two edges; results are the same.
+//!
+//! A layer whose polygons lie on each other is finished without merging
+//! ([`LayerBuilder::finish_stacked`]): its polygons are then told apart by their labels.
 
 use super::OverlayError;
-use super::segment::{GridPoint, Segment, twice_area};
+use super::bow::Bow;
+use super::segment::{FRACTION_BITS, GridPoint, Segment, twice_area};
 
 /// The label of what no polygon of a layer covers.
 pub const OUTSIDE: u32 = u32::MAX;
 
-/// Largest coordinate, either sign: 110 000 km at 0.1 mm, zone-prefixed eastings included.
-pub const MAX_COORDINATE: i64 = 1 << 40;
+/// The label of what more than one polygon of a stacked layer covers, once for each beyond the
+/// first.
+pub const OVERLAP: u32 = u32::MAX - 1;
+
+/// Largest coordinate, either sign: crossings have sixteen more bits and their sums must fit.
+pub const MAX_COORDINATE: i64 = 1 << 45;
 
 /// Edges per chain at most: a ring of a million vertices is walked by many threads.
 const CHAIN_EDGES: usize = 2048;
@@ -41,6 +49,7 @@ pub struct LayerBuilder {
     /// Index of the first edge of each ring.
     rings: Vec<u32>,
     ring: Vec<GridPoint>,
+    bow: Bow,
 }
 
 /// A layer ready to be overlaid.
@@ -49,22 +58,34 @@ pub struct LayerEdges {
     pub(super) edges: Vec<Edge>,
     /// Index of the first edge of each chain, and the number of edges at the end.
     pub(super) chains: Vec<u32>,
+    pub(super) bow: Bow,
+    /// Nothing is merged, and every label is one polygon or more that do not overlap.
+    pub(super) stacked: bool,
 }
 
 impl LayerBuilder {
+    /// Edges of this layer stand for lines that bow out of them.
+    pub fn with_bow(bow: Bow) -> LayerBuilder {
+        LayerBuilder {
+            bow,
+            ..LayerBuilder::default()
+        }
+    }
+
     /// Adds a ring, closed or not, of a polygon with this label. Rings may have any orientation.
     /// A ring that crosses itself counts by its winding: the parts it turns around clockwise
     /// count negative for a shell, as in the usual area formula.
     ///
     /// # Errors
-    /// A coordinate beyond [`MAX_COORDINATE`], the label [`OUTSIDE`], more than 2³¹ edges.
+    /// A coordinate beyond [`MAX_COORDINATE`], one of the labels [`OUTSIDE`] and [`OVERLAP`], more
+    /// than 2³¹ edges.
     pub fn push_ring(
         &mut self,
         label: u32,
         role: RingRole,
         points: impl IntoIterator<Item = GridPoint>,
     ) -> Result<(), OverlayError> {
-        if label == OUTSIDE {
+        if label >= OVERLAP {
             return Err(OverlayError::ReservedLabel);
         }
         self.ring.clear();
@@ -115,12 +136,23 @@ impl LayerBuilder {
     /// Merges shared edges and cuts chains.
     pub fn finish(mut self) -> LayerEdges {
         let kept = merge_shared(&mut self.edges);
+        self.chained(&kept, false)
+    }
+
+    /// For a layer that overlaps itself: [`OUTSIDE`] is what no polygon covers, and what lies on
+    /// each other is told by [`OVERLAP`]. Each polygon needs a label of its own.
+    pub fn finish_stacked(self) -> LayerEdges {
+        let kept = vec![true; self.edges.len()];
+        self.chained(&kept, true)
+    }
+
+    fn chained(mut self, kept: &[bool], stacked: bool) -> LayerEdges {
         let mut chains = Vec::new();
         let mut count = 0;
         let mut rings = self.rings.iter().peekable();
         let mut chain_start = 0;
         let mut end_before = None;
-        for (index, is_kept) in kept.into_iter().enumerate() {
+        for (index, &is_kept) in kept.iter().enumerate() {
             let ring_starts = rings.next_if(|&&start| start as usize == index).is_some();
             if !is_kept {
                 if ring_starts {
@@ -144,7 +176,33 @@ impl LayerBuilder {
         LayerEdges {
             edges: self.edges,
             chains,
+            bow: self.bow,
+            stacked,
         }
+    }
+}
+
+/// The area a ring adds to its polygon, in the units of `AreaTable::rows_exact`: positive for
+/// shells and negative for holes, whatever the orientation.
+pub fn exact_ring_area(ring: &[GridPoint], role: RingRole, bow: &Bow) -> i128 {
+    let (mut twice, mut bows) = (0i128, 0i128);
+    let mut add = |from: GridPoint, to: GridPoint| {
+        twice += twice_area(from, to);
+        if !bow.is_straight() && from != to {
+            bows += bow.amount(&Segment { from, to });
+        }
+    };
+    for pair in ring.windows(2) {
+        add(pair[0], pair[1]);
+    }
+    if let (Some(&first), Some(&last)) = (ring.first(), ring.last()) {
+        add(last, first);
+    }
+    let area = (twice << (2 * FRACTION_BITS)) + bows;
+    if (twice < 0) == (role == RingRole::Shell) {
+        -area
+    } else {
+        area
     }
 }
 

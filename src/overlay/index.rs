@@ -10,8 +10,10 @@
 
 use std::collections::HashMap;
 
-use super::edges::{Edge, LayerEdges};
-use super::segment::{GridPoint, Segment, Shift, crossing};
+use super::edges::{Edge, LayerEdges, OUTSIDE};
+use super::segment::{
+    Arrival, FRACTION_BITS, GridPoint, Segment, Shift, crossing, meeting_point, position_along,
+};
 use super::state::State;
 
 /// How much wider than itself an edge is listed, in grid units: more than the rounding of the
@@ -238,6 +240,94 @@ impl LayerIndex {
             to: point,
         };
         self.follow(edges, cell, &walk, shift, state);
+    }
+
+    /// What the polygons of a stacked layer other than `label` are at `point`, a position of the
+    /// polygon `label`: those with smaller labels are of lower rank.
+    pub fn locate_others(&self, edges: &[Edge], point: GridPoint, label: u32, state: &mut State) {
+        state.clear();
+        let column = (point[0] - self.origin[0]) >> self.cell_bits;
+        let row = (point[1] - self.origin[1]) >> self.cell_bits;
+        if !(0..self.columns).contains(&column) || !(0..self.rows).contains(&row) {
+            return;
+        }
+        let cell = (row * self.columns + column) as usize;
+        let above = &self.states[self.corners_forward[cell] as usize];
+        let below = &self.states[self.corners_backward[cell] as usize];
+        state.extend_where(above, |other| other > label);
+        state.extend_where(below, |other| other < label);
+        let walk = Segment {
+            from: self.corner(column, row),
+            to: point,
+        };
+        for &number in self.edges_in(cell) {
+            let edge = &edges[number as usize];
+            if let Some(shift) = Shift::between(label, edge.left)
+                && let Some(arrival) = crossing(&walk, &edge.segment, shift)
+            {
+                state.cross(edge, arrival);
+            }
+        }
+    }
+
+    /// Whether polygons of a merged layer lie on each other within a window (west, south, east,
+    /// north, in units of crossings), asked of the edges that no neighbour shares: of what is
+    /// covered twice, the western border is one of them. Needs the corners for `Forward`.
+    pub fn overlaps(&self, edges: &[Edge], window: &[i64; 4]) -> bool {
+        /// Crossings closer than this, in their units, may be in any order.
+        const TIE: i64 = 4;
+        let within = |p: GridPoint, q: GridPoint| {
+            [0, 1].iter().all(|&axis| {
+                p[axis].max(q[axis]) >= window[axis] && p[axis].min(q[axis]) <= window[axis + 2]
+            })
+        };
+        let mut state = State::default();
+        let mut crossings: Vec<(i64, u32, Arrival, GridPoint)> = Vec::new();
+        let mut end_before = None;
+        for edge in edges {
+            let segment = &edge.segment;
+            let (from, to) = (
+                segment.from.map(|v| v << FRACTION_BITS),
+                segment.to.map(|v| v << FRACTION_BITS),
+            );
+            if edge.right != OUTSIDE || !within(from, to) {
+                end_before = None;
+                continue;
+            }
+            if end_before != Some(segment.from) {
+                self.locate(edges, segment.from, Shift::Forward, &mut state);
+            }
+            end_before = Some(segment.to);
+            crossings.clear();
+            self.cells_of(segment, 0, |cell| {
+                for &number in self.edges_in(cell) {
+                    let other = &edges[number as usize].segment;
+                    if let Some(arrival) = crossing(segment, other, Shift::Forward) {
+                        let point = meeting_point(segment, other);
+                        let position = position_along(segment, point);
+                        crossings.push((position, number, arrival, point));
+                    }
+                }
+            });
+            crossings.sort_unstable_by_key(|c| (c.0, c.1));
+            crossings.dedup_by_key(|c| c.1);
+            let twice = |state: &State, p: GridPoint, q: GridPoint| {
+                let length = position_along(segment, q) - position_along(segment, p);
+                length > TIE && !(0..=1).contains(&state.cover()) && within(p, q)
+            };
+            let mut at = from;
+            for &(_, number, arrival, point) in &crossings {
+                if twice(&state, at, point) {
+                    return true;
+                }
+                at = point;
+                state.cross(&edges[number as usize], arrival);
+            }
+            if twice(&state, at, to) {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -5,13 +5,16 @@
 //! 3. [`Overlay::run`] walks boundaries. Every stretch between two crossings adds its share of
 //!    Green's integral ∮ x dy to the combinations of labels on its left and takes it from those
 //!    on its right; rings of pieces are never built
-//! 4. the [`AreaTable`]s of all walks are added
+//! 4. the [`AreaTable`]s of all walks are added; or [`Lines`] keep the stretches themselves, and
+//!    rings are linked from them where pieces with geometry are wanted
 //!
 //! What is computed: the integral, over the plane, of the product of the layers' winding numbers.
 //! For layers of valid polygons that do not overlap within a layer this is the area of each
 //! combination. [`OUTSIDE`] stands for the rest of a layer: 1 minus the sum of its winding
-//! numbers. So the rows of one label always add up to the label's own area. Where a layer
-//! overlaps itself each of its polygons counts in full, and `OUTSIDE` counts the excess negative.
+//! numbers. So the rows of one label always add up to the label's own area. Where a merged layer
+//! overlaps itself each of its polygons counts in full, and `OUTSIDE` counts the excess negative;
+//! in a stacked layer ([`LayerBuilder::finish_stacked`]) `OUTSIDE` is what nothing covers and the
+//! excess is counted by [`OVERLAP`]. [`Overlay::overlapping`] tells which layers need that.
 //!
 //! Decisions are exact ([`segment`]). Coordinates of crossings are rounded to 2⁻¹⁶ grid units,
 //! once per pair of edges, so boundaries close exactly and areas are integers: sums do not depend
@@ -21,24 +24,32 @@
 //!
 //! Not here: files, layers of a workspace, threads, reference systems (see `analysis`).
 
+mod bow;
 mod edges;
 mod footprint;
 mod index;
+mod lines;
+mod rings;
 mod segment;
 mod state;
 mod table;
+mod walk;
 
-pub use edges::{LayerBuilder, LayerEdges, MAX_COORDINATE, OUTSIDE, RingRole};
+pub use bow::Bow;
+pub use edges::{
+    LayerBuilder, LayerEdges, MAX_COORDINATE, OUTSIDE, OVERLAP, RingRole, exact_ring_area,
+};
 pub use footprint::{EXACT_PER_SQUARE, Footprint, Place, Rings, Scratch};
+pub use lines::{CROSSING_UNITS, Lines, Piece, Polygon};
 pub use segment::GridPoint;
-pub use table::{AreaTable, Labels, in_square_grid_units};
+pub use table::{AreaTable, LabelHasher, Labels, in_square_grid_units};
 
 use std::ops::Range;
 
-use edges::Edge;
 use index::LayerIndex;
-use segment::{Arrival, FRACTION_BITS, Segment, Shift, crossing, meeting_point, twice_area};
+use segment::{FRACTION_BITS, Shift, position_along};
 use state::State;
+use walk::{Areas, Walk};
 
 /// Layers in one overlay at most.
 pub const MAX_LAYERS: usize = 6;
@@ -46,14 +57,20 @@ pub const MAX_LAYERS: usize = 6;
 /// Edges per unit of work, about.
 const UNIT_EDGES: u32 = 16_384;
 
+/// A polygon over more cells of a layer's grid is not looked at as a box.
+const MOST_CELLS: i64 = 4096;
+
 /// Why an overlay cannot be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OverlayError {
     #[error(
-        "point {point:?} of label {label} lies beyond the frame of ±2^40 grid units (坐标超出范围)"
+        "point {point:?} of label {label} lies beyond the frame of ±2^45 grid units (坐标超出范围)"
     )]
     BeyondFrame { label: u32, point: GridPoint },
-    #[error("label {} means outside and cannot be given to a polygon", OUTSIDE)]
+    #[error(
+        "labels from {} on have a meaning and cannot be given to a polygon",
+        OVERLAP
+    )]
     ReservedLabel,
     #[error("a layer has more than {limit} edges (边数过多)")]
     TooManyEdges { limit: usize },
@@ -103,20 +120,81 @@ impl Overlay {
         if !(2..=MAX_LAYERS).contains(&found) {
             return Err(OverlayError::LayerCount { found });
         }
-        let index = |(rank, layer): (usize, LayerEdges)| {
-            let mut asked_by = Vec::new();
-            if rank > 0 {
-                asked_by.push(Shift::Forward);
-            }
-            if rank + 1 < found {
-                asked_by.push(Shift::Backward);
-            }
-            let index = LayerIndex::build(&layer, options.edges_per_cell, &asked_by);
-            (layer, index)
-        };
-        Ok(Overlay {
-            layers: layers.into_iter().enumerate().map(index).collect(),
-        })
+        Ok(Overlay::of(layers, options))
+    }
+
+    /// One layer alone: what is inside and what is outside of it.
+    pub fn alone(layer: LayerEdges, options: Options) -> Overlay {
+        Overlay::of(vec![layer], options)
+    }
+
+    fn of(layers: Vec<LayerEdges>, options: Options) -> Overlay {
+        let last = layers.len() - 1;
+        let layers = layers.into_iter().enumerate();
+        Overlay {
+            layers: layers
+                .map(|(rank, layer)| indexed(rank, last, layer, options))
+                .collect(),
+        }
+    }
+
+    /// Numbers of the merged layers in which polygons lie on each other, or wind about a place
+    /// more than once, within the window (west, south, east, north) if one is given.
+    pub fn overlapping(&self, window: Option<[i64; 4]>) -> Vec<usize> {
+        let everywhere = [i64::MIN, i64::MIN, i64::MAX, i64::MAX];
+        let window = window.map_or(everywhere, |w| w.map(|v| v << FRACTION_BITS));
+        self.layers
+            .iter()
+            .enumerate()
+            .filter(|(_, (layer, index))| !layer.stacked && index.overlaps(&layer.edges, &window))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// Gives a layer other edges.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn replace(&mut self, number: usize, layer: LayerEdges, options: Options) {
+        let last = self.layers.len() - 1;
+        self.layers[number] = indexed(number, last, layer, options);
+    }
+
+    /// Edges of each layer, after merging.
+    pub fn edge_counts(&self) -> Vec<u64> {
+        let count = |(layer, _): &(LayerEdges, LayerIndex)| layer.edge_count() as u64;
+        self.layers.iter().map(count).collect()
+    }
+
+    /// The combinations of labels over a box of layer `lead` that no other layer crosses, with
+    /// their weights; `lead`'s own label is left open. `None` when an edge comes near the box.
+    pub fn uncrossed(&self, lead: usize, bounds: &[i64; 4]) -> Option<Vec<(Labels, i32)>> {
+        let others = || (0..self.layers.len()).filter(|&layer| layer != lead);
+        if !others().all(|layer| self.layers[layer].1.is_empty_box(*bounds, MOST_CELLS)) {
+            return None;
+        }
+        let mut combinations = vec![([OUTSIDE; MAX_LAYERS], 1)];
+        let mut state = State::default();
+        for asked in others() {
+            let (layer, index) = &self.layers[asked];
+            let shift = Shift::between(lead as u32, asked as u32)?;
+            index.locate(&layer.edges, [bounds[0], bounds[1]], shift, &mut state);
+            let weights: Vec<(u32, i32)> = match layer.stacked {
+                true => state.stacked_weights().collect(),
+                false => state.weights().collect(),
+            };
+            combinations = combinations
+                .into_iter()
+                .flat_map(|(labels, times)| {
+                    weights.iter().map(move |&(label, weight)| {
+                        let mut labels: Labels = labels;
+                        labels[asked] = label;
+                        (labels, times * weight)
+                    })
+                })
+                .collect();
+        }
+        Some(combinations)
     }
 
     /// The whole work in parts of similar size, in the order of the layers' rings.
@@ -144,11 +222,15 @@ impl Overlay {
     /// [`OverlayError::ChainLabel`] when the state carried along a chain is not the state found
     /// at its end: a fault of this program, reported rather than turned into a wrong area.
     pub fn run(&self, unit: &Unit, table: &mut AreaTable) -> Result<(), OverlayError> {
-        let mut walk = Walk::new(self, unit.layer, table);
-        for chain in unit.chains.clone() {
-            walk.chain(chain)?;
-        }
-        Ok(())
+        Walk::new(self, unit.layer, Areas::new(table)).chains(unit.chains.clone())
+    }
+
+    /// Walks one unit and keeps the stretches of boundary.
+    ///
+    /// # Errors
+    /// As [`Overlay::run`].
+    pub fn trace(&self, unit: &Unit, lines: &mut Lines) -> Result<(), OverlayError> {
+        Walk::new(self, unit.layer, lines).chains(unit.chains.clone())
     }
 
     /// Does all the work on this thread.
@@ -164,201 +246,17 @@ impl Overlay {
     }
 }
 
-/// One crossing of the edge being walked.
-struct Crossing {
-    /// Where along the edge, in 2⁻¹⁶ grid units on its longer axis, in walking direction.
-    position: i64,
-    layer: usize,
-    edge: u32,
-    arrival: Arrival,
-    point: GridPoint,
-}
-
-struct Walk<'a> {
-    overlay: &'a Overlay,
-    layer: usize,
-    table: &'a mut AreaTable,
-    /// What covers the current position in each layer; unused for the walked layer itself.
-    states: Vec<State>,
-    crossings: Vec<Crossing>,
-    /// Green's integral since the labels or states last changed, and the labels it belongs to.
-    pending: i128,
-    sides: (u32, u32),
-    located: State,
-}
-
-impl<'a> Walk<'a> {
-    fn new(overlay: &'a Overlay, layer: usize, table: &'a mut AreaTable) -> Walk<'a> {
-        Walk {
-            overlay,
-            layer,
-            table,
-            states: vec![State::default(); overlay.layers.len()],
-            crossings: Vec::new(),
-            pending: 0,
-            sides: (OUTSIDE, OUTSIDE),
-            located: State::default(),
-        }
+fn indexed(
+    rank: usize,
+    last: usize,
+    layer: LayerEdges,
+    options: Options,
+) -> (LayerEdges, LayerIndex) {
+    // A layer asks itself forward whether it overlaps, and both ways when it does.
+    let mut asked_by = vec![Shift::Forward];
+    if rank < last || layer.stacked {
+        asked_by.push(Shift::Backward);
     }
-
-    fn shift(&self, asked: usize) -> Shift {
-        if self.layer < asked {
-            Shift::Forward
-        } else {
-            Shift::Backward
-        }
-    }
-
-    fn chain(&mut self, chain: usize) -> Result<(), OverlayError> {
-        let overlay = self.overlay;
-        let own = &overlay.layers[self.layer].0;
-        let edges = &own.edges[own.chains[chain] as usize..own.chains[chain + 1] as usize];
-        let (Some(first), Some(last)) = (edges.first(), edges.last()) else {
-            return Ok(());
-        };
-        for asked in 0..overlay.layers.len() {
-            if asked != self.layer {
-                let (layer, index) = &overlay.layers[asked];
-                let shift = self.shift(asked);
-                index.locate(
-                    &layer.edges,
-                    first.segment.from,
-                    shift,
-                    &mut self.states[asked],
-                );
-            }
-        }
-        for edge in edges {
-            self.edge(edge);
-        }
-        self.flush();
-        for asked in 0..overlay.layers.len() {
-            if asked != self.layer {
-                let (layer, index) = &overlay.layers[asked];
-                let shift = self.shift(asked);
-                index.locate(&layer.edges, last.segment.to, shift, &mut self.located);
-                if self.located != self.states[asked] {
-                    return Err(OverlayError::ChainLabel {
-                        asked,
-                        point: last.segment.to,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn edge(&mut self, edge: &Edge) {
-        if self.sides != (edge.left, edge.right) {
-            self.flush();
-            self.sides = (edge.left, edge.right);
-        }
-        self.find_crossings(&edge.segment);
-        let Segment { from, to } = edge.segment;
-        if self.crossings.is_empty() {
-            self.pending = self
-                .pending
-                .wrapping_add(twice_area(from, to) << (2 * FRACTION_BITS));
-            return;
-        }
-        let mut at = from.map(|v| v << FRACTION_BITS);
-        let crossings = std::mem::take(&mut self.crossings);
-        for crossing in &crossings {
-            self.pending = self.pending.wrapping_add(twice_area(at, crossing.point));
-            self.flush();
-            at = crossing.point;
-            let crossed = &self.overlay.layers[crossing.layer].0.edges[crossing.edge as usize];
-            self.states[crossing.layer].cross(crossed, crossing.arrival);
-        }
-        self.crossings = crossings;
-        let end = to.map(|v| v << FRACTION_BITS);
-        self.pending = self.pending.wrapping_add(twice_area(at, end));
-    }
-
-    #[inline]
-    fn find_crossings(&mut self, segment: &Segment) {
-        self.crossings.clear();
-        for asked in 0..self.overlay.layers.len() {
-            if asked == self.layer {
-                continue;
-            }
-            let shift = self.shift(asked);
-            let (layer, index) = &self.overlay.layers[asked];
-            let crossings = &mut self.crossings;
-            index.cells_of(segment, 0, |cell| {
-                for &number in index.edges_in(cell) {
-                    let other = &layer.edges[number as usize].segment;
-                    if let Some(arrival) = crossing(segment, other, shift) {
-                        let point = match shift {
-                            Shift::Forward => meeting_point(segment, other),
-                            Shift::Backward => meeting_point(other, segment),
-                        };
-                        let position = position_along(segment, point);
-                        crossings.push(Crossing {
-                            position,
-                            layer: asked,
-                            edge: number,
-                            arrival,
-                            point,
-                        });
-                    }
-                }
-            });
-        }
-        if self.crossings.len() > 1 {
-            // A pair that shares several cells was found in each of them.
-            self.crossings
-                .sort_unstable_by_key(|c| (c.position, c.layer, c.edge));
-            self.crossings.dedup_by_key(|c| (c.layer, c.edge));
-        }
-    }
-
-    /// Books what is pending to the combinations of labels on both sides.
-    fn flush(&mut self) {
-        if self.pending == 0 {
-            return;
-        }
-        let amount = std::mem::take(&mut self.pending);
-        let mut labels = [OUTSIDE; MAX_LAYERS];
-        for (own, signed) in [
-            (self.sides.0, amount),
-            (self.sides.1, amount.wrapping_neg()),
-        ] {
-            labels[self.layer] = own;
-            combine(&self.states, self.layer, 0, signed, &mut labels, self.table);
-        }
-    }
-}
-
-/// Walks through the product of the states of all layers but `own`, from layer `next` on.
-fn combine(
-    states: &[State],
-    own: usize,
-    next: usize,
-    amount: i128,
-    labels: &mut Labels,
-    table: &mut AreaTable,
-) {
-    if next == states.len() {
-        table.add(labels, amount);
-    } else if next == own {
-        combine(states, own, next + 1, amount, labels, table);
-    } else {
-        for (label, weight) in states[next].weights() {
-            labels[next] = label;
-            let weighted = amount.wrapping_mul(i128::from(weight));
-            combine(states, own, next + 1, weighted, labels, table);
-        }
-    }
-}
-
-/// A position on the longer axis of a segment, increasing in its direction.
-fn position_along(segment: &Segment, point: GridPoint) -> i64 {
-    let extent = [
-        segment.to[0] - segment.from[0],
-        segment.to[1] - segment.from[1],
-    ];
-    let axis = usize::from(extent[1].abs() > extent[0].abs());
-    point[axis] * extent[axis].signum()
+    let index = LayerIndex::build(&layer, options.edges_per_cell, &asked_by);
+    (layer, index)
 }

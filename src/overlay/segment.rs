@@ -26,6 +26,19 @@ pub(super) enum Shift {
     Backward,
 }
 
+impl Shift {
+    /// How something of rank `asking` is moved against something of rank `asked`; nothing is
+    /// moved against itself.
+    #[inline]
+    pub fn between(asking: u32, asked: u32) -> Option<Shift> {
+        match asking.cmp(&asked) {
+            std::cmp::Ordering::Less => Some(Shift::Forward),
+            std::cmp::Ordering::Equal => None,
+            std::cmp::Ordering::Greater => Some(Shift::Backward),
+        }
+    }
+}
+
 /// A directed, non-empty segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segment {
@@ -70,6 +83,27 @@ pub(super) fn crossing(a: &Segment, b: &Segment, shift: Shift) -> Option<Arrival
     }
     let (da, db) = (a.extent(), b.extent());
     let reach = da[0].abs() | da[1].abs() | db[0].abs() | db[1].abs();
+    if reach < SHORT {
+        decided(a, b, shift, side_short)
+    } else {
+        decided_long(a, b, shift)
+    }
+}
+
+#[cold]
+fn decided_long(a: &Segment, b: &Segment, shift: Shift) -> Option<Arrival> {
+    decided(a, b, shift, side_long)
+}
+
+/// The decision, `side` giving the sign of d × (p − origin).
+#[inline]
+fn decided(
+    a: &Segment,
+    b: &Segment,
+    shift: Shift,
+    side: impl Fn(GridPoint, [i64; 2], GridPoint) -> i64,
+) -> Option<Arrival> {
+    let (da, db) = (a.extent(), b.extent());
     let sign = match shift {
         Shift::Forward => 1,
         Shift::Backward => -1,
@@ -80,18 +114,17 @@ pub(super) fn crossing(a: &Segment, b: &Segment, shift: Shift) -> Option<Arrival
     } else {
         db[0].signum()
     } * sign;
-    let tie_a = if da[1] != 0 {
-        da[1].signum()
-    } else {
-        -da[0].signum()
-    } * sign;
-    let side = if reach < SHORT { side_short } else { side_long };
     let pick = |exact: i64, tie: i64| if exact != 0 { exact } else { tie };
     let start = pick(side(b.from, db, a.from), tie_b);
     let end = pick(side(b.from, db, a.to), tie_b);
     if start == end {
         return None;
     }
+    let tie_a = if da[1] != 0 {
+        da[1].signum()
+    } else {
+        -da[0].signum()
+    } * sign;
     let low = pick(side(a.from, da, b.from), tie_a);
     let high = pick(side(a.from, da, b.to), tie_a);
     if low == high {
@@ -111,7 +144,6 @@ fn side_short(origin: GridPoint, d: [i64; 2], p: GridPoint) -> i64 {
 }
 
 /// The same where 64 bits do not suffice.
-#[cold]
 fn side_long(origin: GridPoint, d: [i64; 2], p: GridPoint) -> i64 {
     determinant(origin, d, p).signum() as i64
 }
@@ -123,8 +155,17 @@ fn determinant(origin: GridPoint, d: [i64; 2], p: GridPoint) -> i128 {
 
 /// Where two crossing segments meet, in 2⁻¹⁶ grid units, relative to the grid's origin.
 /// Both layers must ask with the same order of arguments (lower rank first): they then see the
-/// very same point, which is what makes the boundaries of all pieces close exactly.
+/// very same point, which is what makes the boundaries of all pieces close exactly. The directions
+/// of the segments do not matter.
 pub(super) fn meeting_point(lower: &Segment, upper: &Segment) -> GridPoint {
+    let lower = if lower.from < lower.to {
+        *lower
+    } else {
+        Segment {
+            from: lower.to,
+            to: lower.from,
+        }
+    };
     let d = upper.extent();
     let start = determinant(upper.from, d, lower.from);
     let end = determinant(upper.from, d, lower.to);
@@ -143,4 +184,11 @@ pub(super) fn meeting_point(lower: &Segment, upper: &Segment) -> GridPoint {
 #[inline]
 pub(super) fn twice_area(p: GridPoint, q: GridPoint) -> i128 {
     i128::from(p[0] + q[0]) * i128::from(q[1] - p[1])
+}
+
+/// A position on the longer axis of a segment, increasing in its direction.
+pub(super) fn position_along(segment: &Segment, point: GridPoint) -> i64 {
+    let extent = segment.extent();
+    let axis = usize::from(extent[1].abs() > extent[0].abs());
+    point[axis] * extent[axis].signum()
 }

@@ -1,6 +1,6 @@
 //! What covers a position in one layer: labels with how often each covers it.
 
-use super::edges::{Edge, OUTSIDE};
+use super::edges::{Edge, OUTSIDE, OVERLAP};
 use super::segment::Arrival;
 
 /// Labels in ascending order with their winding numbers, none of them zero.
@@ -42,10 +42,37 @@ impl State {
         self.0.clear();
     }
 
+    /// How often the position is covered.
+    pub fn cover(&self) -> i32 {
+        self.0.iter().map(|entry| entry.1).sum()
+    }
+
+    /// Takes the labels of `other` that satisfy `wanted`.
+    pub fn extend_where(&mut self, other: &State, wanted: impl Fn(u32) -> bool) {
+        for &(label, weight) in &other.0 {
+            if wanted(label) {
+                self.add(label, weight);
+            }
+        }
+    }
+
+    /// The labels and their weights in a stacked layer: `OUTSIDE` only where nothing covers, and
+    /// `OVERLAP` for what covers beyond the first. Labels and `OUTSIDE` less `OVERLAP` are one.
+    pub fn stacked_weights(&self) -> impl Iterator<Item = (u32, i32)> + '_ {
+        let cover = self.cover();
+        let outside = i32::from(cover <= 0);
+        let overlap = cover + outside - 1;
+        self.0
+            .iter()
+            .copied()
+            .chain((outside != 0).then_some((OUTSIDE, outside)))
+            .chain((overlap != 0).then_some((OVERLAP, overlap)))
+    }
+
     /// The labels and their weights; `OUTSIDE` weighs what is missing to one, so that the weights
     /// of every position add up to one.
     pub fn weights(&self) -> impl Iterator<Item = (u32, i32)> + '_ {
-        let outside = 1 - self.0.iter().map(|entry| entry.1).sum::<i32>();
+        let outside = 1 - self.cover();
         self.0
             .iter()
             .copied()

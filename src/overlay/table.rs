@@ -16,7 +16,8 @@ pub struct AreaTable {
 }
 
 impl AreaTable {
-    pub(super) fn add(&mut self, labels: &Labels, twice_area: i128) {
+    /// Adds to one combination; units as [`AreaTable::rows_exact`].
+    pub fn add(&mut self, labels: &Labels, twice_area: i128) {
         // What lies outside all layers is not bounded.
         if labels.iter().any(|&label| label != OUTSIDE) {
             let sum = self.sums.entry(*labels).or_insert(0);
@@ -35,6 +36,11 @@ impl AreaTable {
         for (labels, amount) in other.sums {
             self.add(&labels, amount);
         }
+    }
+
+    /// All sums, in no order; units as [`AreaTable::rows_exact`].
+    pub fn iter(&self) -> impl Iterator<Item = (&Labels, i128)> {
+        self.sums.iter().map(|(labels, sum)| (labels, *sum))
     }
 
     /// Rows with an area other than zero, ordered by labels; areas are twice the square grid

@@ -378,6 +378,11 @@ impl From<AnalysisError> for Problem {
             | AnalysisError::NoPolygons { .. }
             | AnalysisError::NoCommonPlane { .. }
             | AnalysisError::MixedDatum { .. }
+            | AnalysisError::NotCgcs2000 { .. }
+            | AnalysisError::NoControlArea { .. }
+            | AnalysisError::NoZone { .. }
+            | AnalysisError::ClipOverlaps
+            | AnalysisError::ClipPlace
             | AnalysisError::BoundaryNotPolygon { .. }
             | AnalysisError::BoundaryPlace { .. }
             | AnalysisError::BoundaryWithoutArea { .. }

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use super::super::AnalysisError;
-use super::super::divide::divided;
+use super::super::divide::{LONGEST_DRAWN_M, divided};
 use super::{GRID_STEP_M, Maps, Outline, lonlat_of_grid};
 use crate::crs::ellipsoid_area::polygon_area_centi_m2;
 use crate::crs::{Crs, CrsError, Datum, GaussKruger, ZoneWidth};
@@ -47,11 +47,16 @@ impl Prepared {
                 let points = &mut grid.points;
                 let start = points.len();
                 let pairs = geometry.ring(ring).chunks_exact(2);
-                divided(&boundary.crs, pairs.map(|p| [p[0], p[1]]), |[x, y]| {
-                    let point = cursor.point(x, y)?;
-                    points.push(point.map(|v| (v / GRID_STEP_M).round() as i64));
-                    Ok::<(), CrsError>(())
-                })?;
+                divided(
+                    &boundary.crs,
+                    LONGEST_DRAWN_M,
+                    pairs.map(|p| [p[0], p[1]]),
+                    |[x, y]| {
+                        let point = cursor.point(x, y)?;
+                        points.push(point.map(|v| (v / GRID_STEP_M).round() as i64));
+                        Ok::<(), CrsError>(())
+                    },
+                )?;
                 let role = if number == 0 {
                     RingRole::Shell
                 } else {
