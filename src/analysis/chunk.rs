@@ -253,7 +253,7 @@ impl Loaded {
         labels[lead] = lead_labels;
         let clip = self.clip.take();
         if self.layers.len() == 1 && clip.is_none() {
-            let alone = self.edges_of(lead, &self.layers[lead], lead_labels, false)?;
+            let alone = self.edges_of(lead, &self.layers[lead], lead_labels)?;
             return Ok(Engine {
                 edges: vec![alone.edge_count() as u64],
                 overlay: Overlay::alone(alone, Options::default()),
@@ -266,7 +266,7 @@ impl Loaded {
             edges.push(if number == lead {
                 LayerBuilder::default().finish()
             } else {
-                self.edges_of(number, layer, labels[number], false)?
+                self.edges_of(number, layer, labels[number])?
             });
         }
         edges.extend(clip);
@@ -275,9 +275,25 @@ impl Loaded {
             let Some(layer) = self.layers.get(number) else {
                 return Err(AnalysisError::ClipOverlaps);
             };
+            // Told apart first, to see which of them it is.
+            if labels[number] != Labels::Places {
+                let apart = self.edges_of(number, layer, Labels::Places)?;
+                overlay.replace(number, apart, Options::default());
+            }
+            let stacked = overlay.overlapping_labels(number, Some(self.window));
+            let one = labels[number] == Labels::One;
             labels[number] = Labels::Places;
-            let stacked = self.edges_of(number, layer, Labels::Places, true)?;
-            overlay.replace(number, stacked, OPTIONS);
+            let others = layer.features.len() as u32;
+            let builder = layer.builder(LayerBuilder::with_bow(self.bows[number]), |place| {
+                // Of the others only the border of them all matters.
+                if one && !stacked.contains(&place) {
+                    others
+                } else {
+                    place
+                }
+            })?;
+            let edges = builder.finish_stacked_where(|place| stacked.contains(&place));
+            overlay.replace(number, edges, OPTIONS);
         }
         let mut uncrossed = Vec::new();
         let mut builder = LayerBuilder::with_bow(self.bows[lead]);
@@ -339,7 +355,6 @@ impl Loaded {
         number: usize,
         layer: &Gathered,
         labels: Labels,
-        stacked: bool,
     ) -> Result<LayerEdges, AnalysisError> {
         let builder = LayerBuilder::with_bow(self.bows[number]);
         let builder = match labels {
@@ -347,11 +362,7 @@ impl Loaded {
             Labels::Places => layer.builder(builder, |place| place)?,
             Labels::One => layer.builder(builder, |_| 0)?,
         };
-        Ok(if stacked {
-            builder.finish_stacked()
-        } else {
-            builder.finish()
-        })
+        Ok(builder.finish())
     }
 }
 

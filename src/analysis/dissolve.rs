@@ -95,10 +95,19 @@ fn of_group(
     let edges = merged.edge_count() as u64;
     let mut engine = Overlay::alone(merged, Options::default());
     if !engine.overlapping(None).is_empty() {
-        let stacked = gathered
-            .builder(LayerBuilder::default(), |place| place)?
-            .finish_stacked();
-        engine = Overlay::alone(stacked, Options::default());
+        let apart = gathered.builder(LayerBuilder::default(), |place| place)?;
+        let apart = Overlay::alone(apart.finish(), Options::default());
+        let stacked = apart.overlapping_labels(0, None);
+        let others = features.len() as u32;
+        let builder = gathered.builder(LayerBuilder::default(), |place| {
+            if stacked.contains(&place) {
+                place
+            } else {
+                others
+            }
+        })?;
+        let edges = builder.finish_stacked_where(|place| stacked.contains(&place));
+        engine = Overlay::alone(edges, Options::default());
     }
     let mut lines = Lines::of(0).united(0);
     for unit in engine.units() {

@@ -6,6 +6,9 @@ use crate::crs::Crs;
 /// is less than 0.1 mm off.
 pub(super) const LONGEST_DRAWN_M: f64 = 70.0;
 
+/// The same where areas follow chords: half as long, a quarter of the error.
+pub(super) const LONGEST_REPORTED_M: f64 = 35.0;
+
 /// The same where areas follow the bent lines and not their chords: the chord is a millimetre off,
 /// what it moves crossings is of second order.
 pub(super) const LONGEST_MEASURED_M: f64 = 240.0;

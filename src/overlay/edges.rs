@@ -59,8 +59,17 @@ pub struct LayerEdges {
     /// Index of the first edge of each chain, and the number of edges at the end.
     pub(super) chains: Vec<u32>,
     pub(super) bow: Bow,
-    /// Nothing is merged, and every label is one polygon or more that do not overlap.
-    pub(super) stacked: bool,
+    /// Which labels are those of polygons that may lie on each other; `None` when none is. Their
+    /// edges are not merged.
+    pub(super) stacked: Option<Box<[bool]>>,
+}
+
+impl LayerEdges {
+    pub(super) fn is_stacked(&self, label: u32) -> bool {
+        self.stacked
+            .as_ref()
+            .is_some_and(|stacked| stacked.get(label as usize).is_some_and(|is| *is))
+    }
 }
 
 impl LayerBuilder {
@@ -135,18 +144,27 @@ impl LayerBuilder {
 
     /// Merges shared edges and cuts chains.
     pub fn finish(mut self) -> LayerEdges {
-        let kept = merge_shared(&mut self.edges);
-        self.chained(&kept, false)
+        let kept = merge_shared(&mut self.edges, |_| true);
+        self.chained(&kept, None)
     }
 
     /// For a layer that overlaps itself: [`OUTSIDE`] is what no polygon covers, and what lies on
     /// each other is told by [`OVERLAP`]. Each polygon needs a label of its own.
     pub fn finish_stacked(self) -> LayerEdges {
-        let kept = vec![true; self.edges.len()];
-        self.chained(&kept, true)
+        self.finish_stacked_where(|_| true)
     }
 
-    fn chained(mut self, kept: &[bool], stacked: bool) -> LayerEdges {
+    /// The same when only polygons with some of the labels lie on each other: only those need
+    /// labels of their own, and everything else is merged.
+    pub fn finish_stacked_where(mut self, stacked: impl Fn(u32) -> bool) -> LayerEdges {
+        let most = self.edges.iter().map(|edge| edge.left).max();
+        let labels = most.map_or(0, |most| most + 1);
+        let stacked: Box<[bool]> = (0..labels).map(stacked).collect();
+        let kept = merge_shared(&mut self.edges, |label| !stacked[label as usize]);
+        self.chained(&kept, Some(stacked))
+    }
+
+    fn chained(mut self, kept: &[bool], stacked: Option<Box<[bool]>>) -> LayerEdges {
         let mut chains = Vec::new();
         let mut count = 0;
         let mut rings = self.rings.iter().peekable();
@@ -206,8 +224,9 @@ pub fn exact_ring_area(ring: &[GridPoint], role: RingRole, bow: &Bow) -> i128 {
     }
 }
 
-/// Gives an edge the label of the equal edge that runs the other way; tells which ones remain.
-fn merge_shared(edges: &mut [Edge]) -> Vec<bool> {
+/// Gives an edge the label of the equal edge that runs the other way, where `merged` says so of
+/// both labels; tells which ones remain.
+fn merge_shared(edges: &mut [Edge], merged: impl Fn(u32) -> bool) -> Vec<bool> {
     const EMPTY: u32 = u32::MAX;
     let mut kept = vec![true; edges.len()];
     let slots = (edges.len() * 2).next_power_of_two().max(2);
@@ -219,6 +238,9 @@ fn merge_shared(edges: &mut [Edge]) -> Vec<bool> {
             left: label,
             ..
         } = edges[index];
+        if !merged(label) {
+            continue;
+        }
         let mut slot = hash(from.min(to), from.max(to)) as usize & mask;
         loop {
             let at = table[slot];

@@ -242,9 +242,15 @@ impl LayerIndex {
         self.follow(edges, cell, &walk, shift, state);
     }
 
-    /// What the polygons of a stacked layer other than `label` are at `point`, a position of the
+    /// What the stacked polygons of a layer other than `label` are at `point`, a position of the
     /// polygon `label`: those with smaller labels are of lower rank.
-    pub fn locate_others(&self, edges: &[Edge], point: GridPoint, label: u32, state: &mut State) {
+    pub fn locate_others(
+        &self,
+        layer: &LayerEdges,
+        point: GridPoint,
+        label: u32,
+        state: &mut State,
+    ) {
         state.clear();
         let column = (point[0] - self.origin[0]) >> self.cell_bits;
         let row = (point[1] - self.origin[1]) >> self.cell_bits;
@@ -254,15 +260,17 @@ impl LayerIndex {
         let cell = (row * self.columns + column) as usize;
         let above = &self.states[self.corners_forward[cell] as usize];
         let below = &self.states[self.corners_backward[cell] as usize];
-        state.extend_where(above, |other| other > label);
-        state.extend_where(below, |other| other < label);
+        let stacked = |other: u32| layer.is_stacked(other);
+        state.extend_where(above, |other| other > label && stacked(other));
+        state.extend_where(below, |other| other < label && stacked(other));
         let walk = Segment {
             from: self.corner(column, row),
             to: point,
         };
         for &number in self.edges_in(cell) {
-            let edge = &edges[number as usize];
-            if let Some(shift) = Shift::between(label, edge.left)
+            let edge = &layer.edges[number as usize];
+            if stacked(edge.left)
+                && let Some(shift) = Shift::between(label, edge.left)
                 && let Some(arrival) = crossing(&walk, &edge.segment, shift)
             {
                 state.cross(edge, arrival);
@@ -270,10 +278,16 @@ impl LayerIndex {
         }
     }
 
-    /// Whether polygons of a merged layer lie on each other within a window (west, south, east,
+    /// Where polygons of a merged layer lie on each other within a window (west, south, east,
     /// north, in units of crossings), asked of the edges that no neighbour shares: of what is
-    /// covered twice, the western border is one of them. Needs the corners for `Forward`.
-    pub fn overlaps(&self, edges: &[Edge], window: &[i64; 4]) -> bool {
+    /// covered twice, the western border is one of them. `found` is given the state there and
+    /// says whether to go on. Needs the corners for `Forward`.
+    pub fn overlaps(
+        &self,
+        edges: &[Edge],
+        window: &[i64; 4],
+        mut found: impl FnMut(&State) -> bool,
+    ) {
         /// Crossings closer than this, in their units, may be in any order.
         const TIE: i64 = 4;
         let within = |p: GridPoint, q: GridPoint| {
@@ -317,17 +331,16 @@ impl LayerIndex {
             };
             let mut at = from;
             for &(_, number, arrival, point) in &crossings {
-                if twice(&state, at, point) {
-                    return true;
+                if twice(&state, at, point) && !found(&state) {
+                    return;
                 }
                 at = point;
                 state.cross(&edges[number as usize], arrival);
             }
-            if twice(&state, at, to) {
-                return true;
+            if twice(&state, at, to) && !found(&state) {
+                return;
             }
         }
-        false
     }
 }
 

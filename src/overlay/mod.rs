@@ -44,6 +44,7 @@ pub use lines::{CROSSING_UNITS, Lines, Piece, Polygon};
 pub use segment::GridPoint;
 pub use table::{AreaTable, LabelHasher, Labels, in_square_grid_units};
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use index::LayerIndex;
@@ -141,14 +142,33 @@ impl Overlay {
     /// Numbers of the merged layers in which polygons lie on each other, or wind about a place
     /// more than once, within the window (west, south, east, north) if one is given.
     pub fn overlapping(&self, window: Option<[i64; 4]>) -> Vec<usize> {
-        let everywhere = [i64::MIN, i64::MIN, i64::MAX, i64::MAX];
-        let window = window.map_or(everywhere, |w| w.map(|v| v << FRACTION_BITS));
+        let window = in_crossing_units(window);
         self.layers
             .iter()
             .enumerate()
-            .filter(|(_, (layer, index))| !layer.stacked && index.overlaps(&layer.edges, &window))
+            .filter(|(_, (layer, index))| {
+                let mut any = false;
+                if layer.stacked.is_none() {
+                    index.overlaps(&layer.edges, &window, |_| {
+                        any = true;
+                        false
+                    });
+                }
+                any
+            })
             .map(|(number, _)| number)
             .collect()
+    }
+
+    /// The labels of a merged layer's polygons that lie on others.
+    pub fn overlapping_labels(&self, number: usize, window: Option<[i64; 4]>) -> BTreeSet<u32> {
+        let (layer, index) = &self.layers[number];
+        let mut labels = BTreeSet::new();
+        index.overlaps(&layer.edges, &in_crossing_units(window), |state| {
+            labels.extend(state.labels());
+            true
+        });
+        labels
     }
 
     /// Gives a layer other edges.
@@ -180,8 +200,8 @@ impl Overlay {
             let shift = Shift::between(lead as u32, asked as u32)?;
             index.locate(&layer.edges, [bounds[0], bounds[1]], shift, &mut state);
             let weights: Vec<(u32, i32)> = match layer.stacked {
-                true => state.stacked_weights().collect(),
-                false => state.weights().collect(),
+                Some(_) => state.stacked_weights().collect(),
+                None => state.weights().collect(),
             };
             combinations = combinations
                 .into_iter()
@@ -254,9 +274,15 @@ fn indexed(
 ) -> (LayerEdges, LayerIndex) {
     // A layer asks itself forward whether it overlaps, and both ways when it does.
     let mut asked_by = vec![Shift::Forward];
-    if rank < last || layer.stacked {
+    if rank < last || layer.stacked.is_some() {
         asked_by.push(Shift::Backward);
     }
     let index = LayerIndex::build(&layer, options.edges_per_cell, &asked_by);
     (layer, index)
+}
+
+/// A window given in grid units, or everywhere.
+fn in_crossing_units(window: Option<[i64; 4]>) -> [i64; 4] {
+    const EVERYWHERE: [i64; 4] = [i64::MIN, i64::MIN, i64::MAX, i64::MAX];
+    window.map_or(EVERYWHERE, |w| w.map(|v| v << FRACTION_BITS))
 }

@@ -42,6 +42,10 @@ impl State {
         self.0.clear();
     }
 
+    pub fn labels(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().map(|entry| entry.0)
+    }
+
     /// How often the position is covered.
     pub fn cover(&self) -> i32 {
         self.0.iter().map(|entry| entry.1).sum()

@@ -145,7 +145,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         let (layer, index) = &self.overlay.layers[asked];
         match self.shift(asked) {
             Some(shift) => index.locate(&layer.edges, point, shift, state),
-            None if layer.stacked => index.locate_others(&layer.edges, point, label, state),
+            None if layer.is_stacked(label) => index.locate_others(layer, point, label, state),
             None => state.clear(),
         }
     }
@@ -192,13 +192,17 @@ impl<'a, S: Sink> Walk<'a, S> {
         for asked in 0..self.overlay.layers.len() {
             let (layer, index) = &self.overlay.layers[asked];
             let between_layers = self.shift(asked);
-            if between_layers.is_none() && !layer.stacked {
+            let stacked = between_layers.is_none();
+            if stacked && !layer.is_stacked(edge.left) {
                 continue;
             }
             let crossings = &mut self.crossings;
             index.cells_of(segment, 0, |cell| {
                 for &number in index.edges_in(cell) {
                     let other = &layer.edges[number as usize];
+                    if stacked && !layer.is_stacked(other.left) {
+                        continue;
+                    }
                     let shift = between_layers.or_else(|| Shift::between(edge.left, other.left));
                     let Some(shift) = shift else { continue };
                     if let Some(arrival) = crossing(segment, &other.segment, shift) {
@@ -233,7 +237,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
         let (left, right) = self.sides;
         let mut labels = [OUTSIDE; MAX_LAYERS];
-        if self.overlay.layers[self.layer].0.stacked {
+        if self.overlay.layers[self.layer].0.is_stacked(left) {
             let others = self.states[self.layer].cover();
             let outside = |cover: i32| i32::from(cover <= 0);
             let more_outside = outside(others + 1) - outside(others);
@@ -263,7 +267,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             self.combine(next + 1, weight, labels);
         } else {
             let state = std::mem::take(&mut self.states[next]);
-            if self.overlay.layers[next].0.stacked {
+            if self.overlay.layers[next].0.stacked.is_some() {
                 for (label, times) in state.stacked_weights() {
                     labels[next] = label;
                     self.combine(next + 1, weight * times, labels);

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use super::super::AnalysisError;
-use super::super::divide::{LONGEST_DRAWN_M, divided};
+use super::super::divide::{LONGEST_REPORTED_M, divided};
 use super::{GRID_STEP_M, Maps, Outline, lonlat_of_grid};
 use crate::crs::ellipsoid_area::polygon_area_centi_m2;
 use crate::crs::{Crs, CrsError, Datum, GaussKruger, ZoneWidth};
@@ -49,7 +49,7 @@ impl Prepared {
                 let pairs = geometry.ring(ring).chunks_exact(2);
                 divided(
                     &boundary.crs,
-                    LONGEST_DRAWN_M,
+                    LONGEST_REPORTED_M,
                     pairs.map(|p| [p[0], p[1]]),
                     |[x, y]| {
                         let point = cursor.point(x, y)?;

@@ -1,6 +1,6 @@
 //! The features of a layer that share area with a boundary.
 
-use super::super::divide::{LONGEST_DRAWN_M, divided};
+use super::super::divide::{LONGEST_REPORTED_M, divided};
 use super::super::reader::text;
 use super::super::{AnalysisError, Group};
 use super::boundary::Prepared;
@@ -141,7 +141,7 @@ pub(super) fn read_rings(
     for part in geometry.parts() {
         for (number, ring) in part.rings().enumerate() {
             let points = &mut rings.points;
-            divided(crs, LONGEST_DRAWN_M, ring.points(), |[x, y]| {
+            divided(crs, LONGEST_REPORTED_M, ring.points(), |[x, y]| {
                 let point = cursor.point(x, y)?;
                 points.push(point.map(|v| (v / GRID_STEP_M).round() as i64));
                 Ok::<(), CrsError>(())
