@@ -527,13 +527,14 @@ impl<'a> County<'a> {
     }
 
     fn rendered(&self, work: &Workings, pixel_m: f64) -> Rendered {
-        let [before, after] =
-            [false, true].map(|after| picture::render(self.options.seed, work, after, pixel_m));
+        let mask = picture::mask(self.land, work.tx, work.ty, pixel_m);
+        let years = [false, true]
+            .map(|after| picture::render(self.options.seed, work, after, pixel_m, &mask));
         Rendered {
             tx: work.tx,
             ty: work.ty,
-            years: [before, after],
-            mask: picture::mask(self.land, work.tx, work.ty, pixel_m),
+            years,
+            mask,
         }
     }
 

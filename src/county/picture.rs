@@ -3,20 +3,33 @@
 use super::classes::{Class, Group};
 use super::landuse::{CELL_M, Fields, LandUse, TILE_M, WINDOW, Workings, class_of, origin};
 use super::noise::{gradient, hash, octaves, unit};
+use super::terrain::spline;
 
 /// The ground sides of a pixel that divide a tile into whole blocks of multiples of 16 pixels.
 pub const SIDES_M: [f64; 6] = [2.0, 4.0, 5.0, 10.0, 20.0, 40.0];
 
-/// Red, green, blue, near infrared of a tile, band after band, rows from the north.
-pub fn render(seed: u64, work: &Workings, after: bool, pixel_m: f64) -> Vec<u8> {
+/// Pixels along a side of the squares JPEG codes together: nothing shines from one into the next.
+const SQUARE: usize = 16;
+
+/// Red, green, blue, near infrared of a tile, band after band, rows from the north. Squares that
+/// the mask leaves out are black.
+pub fn render(seed: u64, work: &Workings, after: bool, pixel_m: f64, mask: &[u8]) -> Vec<u8> {
     let side = (TILE_M / pixel_m).round() as usize;
     let mut out = vec![0u8; side * side * 4];
     let labels = if after { &work.after } else { &work.before };
     let (x0, y0) = origin(work.tx, work.ty);
     let (left, bottom) = (work.tx as f64 * TILE_M, work.ty as f64 * TILE_M);
+    let squares = side.div_ceil(SQUARE);
+    let mut shown = vec![false; squares * squares];
+    for (i, &m) in mask.iter().enumerate() {
+        shown[i / side / SQUARE * squares + i % side / SQUARE] |= m > 0;
+    }
     for row in 0..side {
         let y = bottom + (side - 1 - row) as f64 * pixel_m + pixel_m / 2.0;
         for column in 0..side {
+            if !shown[row / SQUARE * squares + column / SQUARE] {
+                continue;
+            }
             let x = left + column as f64 * pixel_m + pixel_m / 2.0;
             // Edges of fields are not as straight as cells.
             let rag = 0.22 * gradient(seed ^ 201, x / 9.0, y / 9.0);
@@ -69,21 +82,37 @@ fn shade(fields: &Fields, c: f64, r: f64) -> f64 {
     (0.25 + 0.75 * light).clamp(0.35, 1.5)
 }
 
-/// The four labels around a point and their shares, sharpened towards the nearest.
-fn blend(labels: &[u32], c: f64, r: f64) -> [(f64, u32); 4] {
-    let (gc, gr) = (c - 0.5, r - 0.5);
-    let (ic, ir) = (gc.floor(), gr.floor());
-    let sharp = |t: f64| ((t - 0.5) * 1.9 + 0.5).clamp(0.0, 1.0);
-    let (fx, fy) = (sharp(gc - ic), sharp(gr - ir));
-    let at = |dc: usize, dr: usize| {
-        labels[(ir as usize + dr).min(WINDOW - 1) * WINDOW + (ic as usize + dc).min(WINDOW - 1)]
+/// The labels at a point and their shares: what a smoothed vote of the nine cells around says, so
+/// that edges run through the steps of cells, and a mixture only where two are about equal.
+fn blend(labels: &[u32], c: f64, r: f64) -> [(f64, u32); 2] {
+    let last = WINDOW as i64 - 1;
+    let (ic, ir) = (c.floor(), r.floor());
+    let at = |dc: i64, dr: i64| {
+        let column = (ic as i64 + dc).clamp(0, last) as usize;
+        labels[(ir as i64 + dr).clamp(0, last) as usize * WINDOW + column]
     };
-    [
-        ((1.0 - fx) * (1.0 - fy), at(0, 0)),
-        (fx * (1.0 - fy), at(1, 0)),
-        ((1.0 - fx) * fy, at(0, 1)),
-        (fx * fy, at(1, 1)),
-    ]
+    let middle = at(0, 0);
+    if (-1..=1).all(|dr| (-1..=1).all(|dc| at(dc, dr) == middle)) {
+        return [(1.0, middle), (0.0, middle)];
+    }
+    let (wx, wy) = (spline(c - ic), spline(r - ir));
+    let mut tally = [(0.0, middle); 9];
+    let mut used = 1;
+    for (dr, v) in (-1..).zip(wy) {
+        for (dc, u) in (-1..).zip(wx) {
+            let label = at(dc, dr);
+            match tally[..used].iter_mut().find(|entry| entry.1 == label) {
+                Some(entry) => entry.0 += u * v,
+                None => {
+                    tally[used] = (u * v, label);
+                    used += 1;
+                }
+            }
+        }
+    }
+    tally[..used].sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let second = (0.5 - 2.0 * (tally[0].0 - tally[1].0)).max(0.0);
+    [(1.0 - second, tally[0].1), (second, tally[1].1)]
 }
 
 #[allow(clippy::too_many_arguments)]

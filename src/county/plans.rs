@@ -211,7 +211,9 @@ fn is_ecological(county: &County, i: usize) -> bool {
     f64::from(t.slope_deg[i]) > 10.5 - 6.0 * wild
         && f64::from(t.above_river_m[i]) > 25.0
         && wild > -0.1
-        || t.reservoir.as_ref().is_some_and(|r| r.cells[i])
+        || t.reservoir
+            .as_ref()
+            .is_some_and(|r| r.cells[i] && t.height_m[i] < r.level_m)
 }
 
 /// 1 inside the built-up core, 2 in the reserve around it, 0 outside an urban growth boundary of
