@@ -22,6 +22,10 @@ use crate::query::Budget;
 
 /// Vertices of the lead's features in a chunk, about: its engine stays within the caches.
 const CHUNK_VERTICES: u64 = 1 << 16;
+/// Vertices of all layers in a chunk, about, where the lead is sparse among dense layers.
+const LOADED_VERTICES: f64 = (1u64 << 18) as f64;
+/// However sparse the lead is, a chunk has so many vertices of it.
+const FEWEST_VERTICES: u64 = 1 << 11;
 
 /// Share of a box by which it is widened when it is brought to another system.
 const BOX_MARGIN: f64 = 0.02;
@@ -105,6 +109,16 @@ impl<'a> Stack<'a> {
             .iter()
             .map(|other| between(reader.crs, other.crs))
             .collect::<Result<_, _>>()?;
+        let vertices_of = |reader: &Reader<'_>| -> u64 {
+            let index = &reader.data.index;
+            let features = 0..index.len() as u32;
+            features
+                .map(|feature| u64::from(index.record(feature).vertices))
+                .sum()
+        };
+        let all: u64 = self.readers.iter().map(vertices_of).sum();
+        let share = vertices_of(reader) as f64 / all.max(1) as f64;
+        let most = ((LOADED_VERTICES * share) as u64).clamp(FEWEST_VERTICES, CHUNK_VERTICES);
         let mut chunks = Vec::new();
         let features = reader.data.index.len() as u32;
         let mut start = 0;
@@ -118,7 +132,7 @@ impl<'a> Stack<'a> {
                 bbox = bbox.union(&own);
             }
             let last = feature + 1 == features;
-            if vertices >= CHUNK_VERTICES || (last && vertices > 0) {
+            if vertices >= most || (last && vertices > 0) {
                 let boxes = transforms
                     .iter()
                     .map(|transform| match transform {
@@ -280,19 +294,23 @@ impl Loaded {
                 let apart = self.edges_of(number, layer, Labels::Places)?;
                 overlay.replace(number, apart, Options::default());
             }
-            let stacked = overlay.overlapping_labels(number, Some(self.window));
+            let mut stacked = vec![false; layer.features.len()];
+            for place in overlay.overlapping_labels(number, Some(self.window)) {
+                stacked[place as usize] = true;
+            }
+            let is_stacked = |place: u32| stacked.get(place as usize).is_some_and(|is| *is);
             let one = labels[number] == Labels::One;
             labels[number] = Labels::Places;
             let others = layer.features.len() as u32;
             let builder = layer.builder(LayerBuilder::with_bow(self.bows[number]), |place| {
                 // Of the others only the border of them all matters.
-                if one && !stacked.contains(&place) {
+                if one && !is_stacked(place) {
                     others
                 } else {
                     place
                 }
             })?;
-            let edges = builder.finish_stacked_where(|place| stacked.contains(&place));
+            let edges = builder.finish_stacked_where(is_stacked);
             overlay.replace(number, edges, OPTIONS);
         }
         let mut uncrossed = Vec::new();
