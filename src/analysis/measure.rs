@@ -277,6 +277,6 @@ mod tests {
             .map(|ring| meter.area_m2(&Geometry::polygon(&[ring])).unwrap())
             .sum();
         assert!((sum - whole).abs() < 1e-4, "{sum} {whole}");
-        assert!((whole - 999_642.0667).abs() < 1e-3, "{whole}");
+        assert!((whole - 999_642.066_7).abs() < 1e-3, "{whole}");
     }
 }

@@ -146,7 +146,7 @@ function planning() {
     },
     {
       suffix: 'urban', label: '城镇开发边界', label_en: 'Urban development boundary',
-      names: ['czkfbj', 'cskfbj', '开发边界'], fields: [],
+      names: ['czkfbj', 'cskfbj', '开发边界', 'growth'], fields: [],
       line: '#7a2fb5', width: 2.2, dash: [4, 1.5], tint: '#a45fd6', pattern: null,
     },
   ];
