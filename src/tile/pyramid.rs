@@ -18,7 +18,7 @@ use super::cut::{Encoded, Painter};
 use crate::format::fgb::ValueRef;
 use crate::format::mvt::{EXTENT, GeometryWriter, TileGeometry};
 use crate::format::pyramid::{GridBox, LevelFile, NONE};
-use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean, clip_ring};
+use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean};
 use crate::model::{TileCoord, TileGrid};
 use crate::query::Budget;
 use crate::store::{PyramidInfo, VectorData};
@@ -203,10 +203,6 @@ impl<'a> Cutter<'a> {
     fn cut(&mut self, face: u32, bbox: &GridBox, out: &mut GeometryWriter) {
         self.used = 0;
         self.gather(face, bbox);
-        if !self.stays_within(bbox) {
-            self.used = 0;
-            self.gather_clipped(face);
-        }
         let rings = &self.local[..self.used];
         if self.validity.is_valid(rings) {
             rings.iter().for_each(|ring| out.ring(ring));
@@ -217,47 +213,6 @@ impl<'a> Cutter<'a> {
         match clean(rings) {
             Ok(polygons) => polygons.iter().flatten().for_each(|ring| out.ring(ring)),
             Err(CleanError) => rings.iter().for_each(|ring| out.ring(ring)),
-        }
-    }
-
-    /// No ring may reach beyond the face it was cut from.
-    fn stays_within(&self, bbox: &GridBox) -> bool {
-        self.local[..self.used].iter().flatten().all(|p| {
-            let (x, y) = (p[0] + self.origin.x, p[1] + self.origin.y);
-            bbox.min.x <= x && x <= bbox.max.x && bbox.min.y <= y && y <= bbox.max.y
-        })
-    }
-
-    /// The same as `gather` by clipping whole rings: slower, for faces whose runs along the sides
-    /// of the box cannot be joined (they end in a corner, or run on a side).
-    fn gather_clipped(&mut self, face: u32) {
-        let (min, max) = (
-            i64::from(self.clip.min.x) - i64::from(self.origin.x),
-            i64::from(self.clip.max.x) - i64::from(self.origin.x),
-        );
-        let mut scratch = Vec::new();
-        for polygon in self.level.polygons(face) {
-            for ring in self.level.rings(polygon) {
-                self.whole_ring(ring);
-                let local = |p: &Point| {
-                    [
-                        i64::from(p.x) - i64::from(self.origin.x),
-                        i64::from(p.y) - i64::from(self.origin.y),
-                    ]
-                };
-                let mut wide: Vec<[i64; 2]> = self.ring.iter().map(local).collect();
-                clip_ring(&mut wide, &mut scratch, min, max);
-                let clipped: Vec<GridPoint> =
-                    wide.iter().map(|p| [p[0] as i32, p[1] as i32]).collect();
-                if clipped.len() < 3 || crate::geom::grid::doubled_area(&clipped) == 0 {
-                    continue;
-                }
-                if self.used == self.local.len() {
-                    self.local.push(Vec::new());
-                }
-                self.local[self.used] = clipped;
-                self.used += 1;
-            }
         }
     }
 
@@ -666,4 +621,126 @@ fn contains(outline: &[Point], p: Point) -> Option<bool> {
         }
     }
     Some(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::pyramid::{LevelFace, write_level};
+    use crate::geom::grid::{clip_ring, doubled_area as local_area};
+    use crate::topology::{ClipLines, Rings, build, snap, trace};
+
+    const MARGIN: i32 = 64;
+    const ZOOM: u8 = 3;
+    /// Base units per tile unit, as a power of two.
+    const SHIFT: u32 = 4;
+
+    /// Numbers that depend on a seed only.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: i32) -> i32 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 33) as i32 % sides.max(1)
+        }
+    }
+
+    /// Strictly ascending positions, most of them on or beside clip lines and tile borders.
+    fn positions(dice: &mut Dice) -> Vec<i32> {
+        let mut list: Vec<i32> = (0..5)
+            .map(|_| {
+                let border = 4096 * (1 + dice.roll(3));
+                let line = border + [-MARGIN, MARGIN, 0, -MARGIN, MARGIN][dice.roll(5) as usize];
+                let fine = [0, 0, 0, 1, -1, 7, -7, 8, -8, 300, -700][dice.roll(11) as usize];
+                (line << SHIFT) + fine
+            })
+            .collect();
+        list.sort_unstable();
+        list.dedup();
+        list
+    }
+
+    /// Quadrilaterals wall to wall, some left out, whose corners lie on clip lines or near them.
+    fn coverage(dice: &mut Dice) -> Rings {
+        let (xs, ys) = (positions(dice), positions(dice));
+        let mut corner = Vec::new();
+        for &y in &ys {
+            for &x in &xs {
+                let off = |dice: &mut Dice| [0, 0, 0, 0, 1, -1, 40, -40][dice.roll(8) as usize];
+                corner.push(Point::new(x + off(dice), y + off(dice)));
+            }
+        }
+        let at = |i: usize, j: usize| corner[j * xs.len() + i];
+        let mut rings = Rings::default();
+        for j in 0..ys.len().saturating_sub(1) {
+            for i in 0..xs.len().saturating_sub(1) {
+                // Faces of several cells, and cells of none.
+                let face = dice.roll(5) as u32;
+                let ring = [at(i, j), at(i + 1, j), at(i + 1, j + 1), at(i, j + 1)];
+                if face > 0 && doubled_area(&ring) > 0 {
+                    rings.push(face, ring);
+                }
+            }
+        }
+        rings
+    }
+
+    /// Twice the area of the face in the box, by clipping whole rings.
+    fn clipped_area(cutter: &mut Cutter<'_>, face: u32) -> i64 {
+        let (level, origin, clip) = (cutter.level, cutter.origin, cutter.clip);
+        let side = |v: i32| i64::from(v) - i64::from(origin.x);
+        let mut area = 0;
+        for ring in level.polygons(face).flat_map(|p| level.rings(p)) {
+            cutter.whole_ring(ring);
+            let local = |p: &Point| [p.x - origin.x, p.y - origin.y].map(i64::from);
+            let mut wide: Vec<[i64; 2]> = cutter.ring.iter().map(local).collect();
+            clip_ring(
+                &mut wide,
+                &mut Vec::new(),
+                side(clip.min.x),
+                side(clip.max.x),
+            );
+            let ring: Vec<GridPoint> = wide.iter().map(|p| p.map(|v| v as i32)).collect();
+            area += local_area(&ring);
+        }
+        area
+    }
+
+    #[test]
+    fn joining_along_the_sides_gives_what_clipping_whole_rings_gives() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut compared = 0;
+        for seed in 1..=400 {
+            let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15 | 1);
+            let lines = ClipLines {
+                period_shift: EXTENT_SHIFT,
+                margin: MARGIN,
+            };
+            let arcs = snap(&build(&coverage(&mut dice)), SHIFT, Some(lines));
+            let rings = trace(&arcs);
+            let path = dir.path().join(format!("{seed}.level"));
+            let describe = |_| LevelFace::default();
+            write_level(&path, ZOOM, MARGIN as u32, &arcs, &rings, describe).unwrap();
+            let level = LevelFile::open(&path).unwrap();
+            for (x, y) in (0..6).flat_map(|x| (0..6).map(move |y| (x, y))) {
+                let mut cutter = Cutter::new(&level, x, y);
+                for face in level.search(&cutter.clip) {
+                    let bbox = level.face(face).bbox;
+                    cutter.used = 0;
+                    cutter.gather(face, &bbox);
+                    let shape = cutter.local[..cutter.used].to_vec();
+                    let joined: i64 = shape.iter().map(|ring| local_area(ring)).sum();
+                    assert_eq!(
+                        joined,
+                        clipped_area(&mut cutter, face),
+                        "seed {seed}, tile {x}/{y}: {shape:?}"
+                    );
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 10_000, "only {compared} faces were cut");
+    }
 }

@@ -132,7 +132,14 @@ fn each_cell(
         }
         return true;
     }
-    let slope = (f64::from(b.y) - f64::from(a.y)) / (f64::from(b.x) - f64::from(a.x)).max(1.0);
+    if a.x == b.x {
+        // Two columns, because the margin reaches over: every row of both.
+        for cx in x0..=x1 {
+            (y0..=y1).for_each(|cy| each(cx, cy));
+        }
+        return true;
+    }
+    let slope = (f64::from(b.y) - f64::from(a.y)) / (f64::from(b.x) - f64::from(a.x));
     for cx in x0..=x1 {
         let left = ((i64::from(cx) << shift) - i64::from(margin)).max(i64::from(a.x));
         let right = (((i64::from(cx) + 1) << shift) + i64::from(margin)).min(i64::from(b.x));
@@ -253,4 +260,52 @@ pub fn typical_spacing(points: &[Point]) -> f64 {
     }
     let middle = lengths.len() / 2;
     *lengths.select_nth_unstable_by(middle, f64::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_near_a_segment_is_offered() {
+        // Numbers that depend on nothing; few distinct ones, so that segments are level, upright
+        // and on the borders of cells as often as not.
+        let mut state = 0x2545_F491_4F6C_DD1Du64;
+        let mut roll = |sides: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            ((state >> 33) % sides) as i32
+        };
+        for _ in 0..300 {
+            let step = [1, 4, 64][roll(3) as usize];
+            let points: Vec<Point> = (0..40)
+                .map(|_| Point::new(roll(40) * step + roll(2), roll(40) * step))
+                .collect();
+            let index = PointIndex::new(&points, f64::from(1 + roll(2 * step as u64 * 8)));
+            let (a, b) = (points[roll(40) as usize], points[roll(40) as usize]);
+            for b in [b, Point::new(a.x, b.y), Point::new(b.x, a.y)] {
+                let mut offered = vec![false; points.len()];
+                index.near_segment(a, b, 2, |item, _| offered[item as usize] = true);
+                for (p, offered) in points.iter().zip(offered) {
+                    assert!(
+                        offered || distance(a, b, *p) > 2.0,
+                        "{p:?} is near {a:?} {b:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    fn distance(a: Point, b: Point, p: Point) -> f64 {
+        let f = |p: Point| (f64::from(p.x), f64::from(p.y));
+        let ((ax, ay), (bx, by), (px, py)) = (f(a), f(b), f(p));
+        let length2 = (bx - ax).powi(2) + (by - ay).powi(2);
+        let t = if length2 > 0.0 {
+            (((px - ax) * (bx - ax) + (py - ay) * (by - ay)) / length2).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        (px - ax - t * (bx - ax)).hypot(py - ay - t * (by - ay))
+    }
 }
