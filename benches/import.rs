@@ -8,12 +8,11 @@
 
 mod support;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use onemap::store::Store;
-use support::{Fabric, median};
+use support::{Fabric, median, timed};
 
 const RUNS: usize = 5;
 
@@ -84,34 +83,4 @@ fn import(workspace: &Path, source: &Path) -> (f64, f64, f64) {
         .as_f64()
         .expect("the time of the pyramid");
     (seconds, pyramid, peak)
-}
-
-#[expect(
-    clippy::zombie_processes,
-    reason = "waited for by wait4, which tells the memory as well"
-)]
-/// Wall seconds, peak resident megabytes and standard output of a child process.
-fn timed(mut command: Command) -> (f64, f64, Vec<u8>) {
-    command.stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let started = std::time::Instant::now();
-    let mut child = command.spawn().expect("the program starts");
-    let mut out = Vec::new();
-    let mut pipe = child.stdout.take().expect("a pipe was asked for");
-    pipe.read_to_end(&mut out).expect("the output can be read");
-    let mut status = 0;
-    // SAFETY: both structures are plain data, the process is a child of this one.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage);
-        usage
-    };
-    assert!(
-        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
-        "the program succeeds"
-    );
-    (
-        started.elapsed().as_secs_f64(),
-        usage.ru_maxrss as f64 / 1024.0,
-        out,
-    )
 }

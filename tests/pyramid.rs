@@ -143,6 +143,11 @@ fn workspace() -> (tempfile::TempDir, Store, Arc<Snapshot>) {
 }
 
 fn cut(snapshot: &Arc<Snapshot>, tile: TileCoord) -> Vec<u8> {
+    cut_and_count(snapshot, tile).0
+}
+
+/// The tile, and how many features it says are not in it.
+fn cut_and_count(snapshot: &Arc<Snapshot>, tile: TileCoord) -> (Vec<u8>, u64) {
     let layer = TileLayer {
         snapshot: snapshot.clone(),
         fields: None,
@@ -155,8 +160,7 @@ fn cut(snapshot: &Arc<Snapshot>, tile: TileCoord) -> Vec<u8> {
         &Budget::unlimited(),
     )
     .unwrap();
-    assert_eq!(made.omitted, 0);
-    made.bytes
+    (made.bytes, made.omitted)
 }
 
 /// Rings of a polygon feature, closed.
@@ -322,10 +326,12 @@ fn merged_faces_stand_for_all_features_and_classes_keep_their_area() {
     for z in [4, 5, 6] {
         let tiles = tiles_of(&snapshot, &web_mercator_quad(), z);
         assert_eq!(tiles.len(), 1, "the layer lies in one tile of zoom {z}");
-        let all = faces(&cut(&snapshot, tiles[0]));
+        let (bytes, omitted) = cut_and_count(&snapshot, tiles[0]);
+        let all = faces(&bytes);
         let level = info.levels.iter().find(|level| level.zoom == z).unwrap();
         let counted =
             all.iter().map(|face| face.count).sum::<i64>() + level.vanished_features as i64;
+        assert_eq!(omitted, level.vanished_features, "zoom {z}");
         assert_eq!(counted, CELLS * CELLS + 1, "zoom {z}");
         let mut shown: HashMap<String, f64> = HashMap::new();
         for face in all {
@@ -378,6 +384,38 @@ fn neighbouring_tiles_agree_on_what_crosses_their_border() {
         }
     }
     assert!(compared > 100);
+}
+
+/// The features, `scale` times as large about the corner of the fabric and moved east by `east`.
+fn placed(mut features: Vec<Feature>, scale: f64, east: f64) -> Vec<Feature> {
+    for shape in features.iter_mut().filter_map(|f| f.geometry.as_mut()) {
+        for p in shape.xy.chunks_exact_mut(2) {
+            p[0] = 104.0 + east + (p[0] - 104.0) * scale;
+            p[1] = 30.0 + (p[1] - 30.0) * scale;
+        }
+    }
+    features
+}
+
+#[test]
+fn what_is_too_small_for_a_zoom_is_counted_and_a_layer_never_vanishes_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_or_create(&dir.path().join("map")).unwrap();
+    // Some hundred metres wide: a hundredth of a unit of the world's tile.
+    let small = layer(&store, placed(fabric(), 0.002, 0.0));
+    let world = TileCoord { z: 0, x: 0, y: 0 };
+    let (bytes, omitted) = cut_and_count(&small, world);
+    let shown: i64 = faces(&bytes).iter().map(|face| face.count).sum();
+    assert!(shown > 0, "the world's tile is empty");
+    assert_eq!(shown + omitted as i64, CELLS * CELLS + 1);
+    // The same beside the whole fabric, apart from it.
+    let mut both = fabric();
+    both.extend(placed(fabric(), 0.002, 3.0));
+    let both = layer(&store, both);
+    let (bytes, omitted) = cut_and_count(&both, world);
+    let shown: i64 = faces(&bytes).iter().map(|face| face.count).sum();
+    assert_eq!(shown + omitted as i64, 2 * (CELLS * CELLS + 1));
+    assert!(omitted > 0, "the small one cannot be seen");
 }
 
 #[test]

@@ -176,3 +176,35 @@ pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
+
+/// Wall seconds, peak resident megabytes and standard output of a child process.
+#[expect(
+    clippy::zombie_processes,
+    reason = "waited for by wait4, which tells the memory as well"
+)]
+pub fn timed(mut command: std::process::Command) -> (f64, f64, Vec<u8>) {
+    command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::inherit());
+    let started = std::time::Instant::now();
+    let mut child = command.spawn().expect("the program starts");
+    let mut out = Vec::new();
+    let mut pipe = child.stdout.take().expect("a pipe was asked for");
+    std::io::Read::read_to_end(&mut pipe, &mut out).expect("the output can be read");
+    let mut status = 0;
+    // SAFETY: both structures are plain data, the process is a child of this one.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage);
+        usage
+    };
+    assert!(
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        "the program succeeds"
+    );
+    (
+        started.elapsed().as_secs_f64(),
+        usage.ru_maxrss as f64 / 1024.0,
+        out,
+    )
+}

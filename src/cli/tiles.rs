@@ -212,7 +212,7 @@ pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
         if report.omitted > 0 {
             writeln!(
                 out,
-                "  {} times a feature was left out of a tile that would have been too large (超限省略)",
+                "  {} times a feature was left out of a tile: too many, or smaller than its grid (省略要素)",
                 report.omitted
             )?;
         }

@@ -42,6 +42,11 @@ impl GeometryWriter {
         self.bytes.is_empty()
     }
 
+    /// Bytes written.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// All points of a point feature at once.
     pub fn points(&mut self, points: &[[i32; 2]]) {
         self.command(MOVE_TO, points.len());

@@ -5,12 +5,13 @@
 //! little-endian; the file is mapped and read in place.
 //!
 //! ```text
-//! head      64 bytes: "onemappy", version, zoom, clip margin, seven counts
+//! head      64 bytes: "onemappy", version, zoom, clip margin, eight counts
 //! faces     40 bytes each: box (4 × i32), feature, class, count, end of its polygons (u32), area (f64)
 //! polygons, rings, refs    u32 each: ends into the next list; a ref is arc · 2 + reversed
 //! arcs      28 bytes each: box (4 × i32), first point (2 × i32), end of its steps (u32)
 //! nodes     16 bytes each: boxes of the R-tree, the level above the faces first
 //! steps     bytes: per arc the differences from point to point, x and y as zigzag varints
+//! vanished  12 bytes each: place (2 × i32) and number of features too small to be shown, by column
 //! ```
 
 use std::fs::File;
@@ -30,10 +31,18 @@ const HEAD_BYTES: usize = 64;
 const FACE_BYTES: usize = 40;
 const ARC_BYTES: usize = 28;
 const NODE_BYTES: usize = 16;
+const VANISHED_BYTES: usize = 12;
 const NODE_SIZE: usize = 16;
 
 /// No feature, or no class.
 pub const NONE: u32 = u32::MAX;
+
+/// The base grid of a pyramid has `2^BASE_BITS` units along the side of the Web Mercator square:
+/// 1.9 cm.
+pub const BASE_BITS: u32 = 31;
+/// Joined faces of one class below this area are one feature of a tile; squared tile units
+/// (sixteen pixels).
+pub const GROUPED_UNITS2: f64 = 4096.0;
 
 /// An inclusive box on the level's grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +112,13 @@ pub struct LevelFace {
     pub area: f64,
 }
 
+/// Features that a level does not show: they are below its grid and have no neighbour to join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Vanished {
+    pub place: Point,
+    pub count: u32,
+}
+
 /// What a level holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LevelCounts {
@@ -122,6 +138,7 @@ pub fn write_level(
     margin: u32,
     arcs: &Arcs,
     rings: &FaceRings,
+    vanished: &[Vanished],
     describe: impl Fn(u32) -> LevelFace + Sync,
 ) -> std::io::Result<LevelCounts> {
     let arc_boxes: Vec<GridBox> = (0..arcs.len())
@@ -199,6 +216,7 @@ pub fn write_level(
         arc_order.len(),
         levels.iter().map(Vec::len).sum(),
         steps.len(),
+        vanished.len(),
     ];
     let mut head: Vec<u32> = vec![VERSION, u32::from(zoom), margin];
     head.extend(counts.iter().map(|&c| c as u32));
@@ -242,6 +260,11 @@ pub fn write_level(
         put_box(&mut out, node)?;
     }
     out.write_all(&steps)?;
+    let mut vanished = vanished.to_vec();
+    vanished.sort_unstable();
+    for Vanished { place, count } in vanished {
+        put_all(&mut out, &[place.x as u32, place.y as u32, count])?;
+    }
     let file = out.into_inner().map_err(|e| e.into_error())?;
     file.sync_all()?;
     let bytes = file.metadata()?.len();
@@ -273,6 +296,7 @@ pub struct LevelFile {
     refs_at: usize,
     arcs_at: usize,
     steps_at: usize,
+    vanished_at: usize,
     /// Byte offset and node count, the level above the faces first.
     nodes: Vec<(usize, usize)>,
 }
@@ -319,7 +343,9 @@ impl LevelFile {
             at += size * NODE_BYTES;
         }
         let steps_at = at;
-        let expected = steps_at + count(6);
+        let vanished_at = steps_at + count(6);
+        // Levels written before there was this section have a zero here.
+        let expected = vanished_at + count(7) * VANISHED_BYTES;
         if expected != map.len() || nodes.iter().map(|n| n.1).sum::<usize>() != count(5) {
             return Err(malformed(
                 format!("{} bytes", map.len()),
@@ -335,6 +361,7 @@ impl LevelFile {
             refs_at,
             arcs_at,
             steps_at,
+            vanished_at,
             nodes,
             map,
         })
@@ -390,6 +417,14 @@ impl LevelFile {
         })
     }
 
+    /// The arcs around a face.
+    pub fn arcs_of_face(&self, face: u32) -> impl Iterator<Item = u32> + '_ {
+        self.polygons(face)
+            .flat_map(|polygon| self.rings(polygon))
+            .flat_map(|ring| self.arcs_of_ring(ring))
+            .map(|(arc, _)| arc)
+    }
+
     pub fn arc_bbox(&self, arc: u32) -> GridBox {
         self.box_at(self.arcs_at + arc as usize * ARC_BYTES)
     }
@@ -441,6 +476,29 @@ impl LevelFile {
             get(record(arc as usize - 1), 24) as usize
         };
         (own, &self.map[self.steps_at + start..self.steps_at + end])
+    }
+
+    /// How many features in the half-open box are not shown, because the grid is too coarse.
+    pub fn vanished_in(&self, min: Point, max: Point) -> u64 {
+        let records = self.map[self.vanished_at..].chunks_exact(VANISHED_BYTES);
+        let place = |record: &[u8]| Point::new(get(record, 0) as i32, get(record, 4) as i32);
+        let (mut low, mut high) = (0, records.len());
+        let record =
+            |i: usize| &self.map[self.vanished_at + i * VANISHED_BYTES..][..VANISHED_BYTES];
+        while low < high {
+            let middle = (low + high) / 2;
+            if place(record(middle)).x < min.x {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        records
+            .skip(low)
+            .take_while(|record| place(record).x < max.x)
+            .filter(|record| (min.y..max.y).contains(&place(record).y))
+            .map(|record| u64::from(get(record, 8)))
+            .sum()
     }
 
     /// The faces whose box meets `query`, ascending.

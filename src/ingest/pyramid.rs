@@ -18,7 +18,7 @@ use super::IngestError;
 use crate::crs::{Crs, Warp};
 use crate::format::feature_index::FeatureIndex;
 use crate::format::fgb::{FgbFile, GeometryView, ValueRef};
-use crate::format::pyramid::{LevelFace, NONE, write_level};
+use crate::format::pyramid::{BASE_BITS, GROUPED_UNITS2, LevelFace, NONE, Vanished, write_level};
 use crate::geom::Bbox;
 use crate::model::{Schema, WEB_MERCATOR_HALF_M};
 use crate::store::{
@@ -26,12 +26,11 @@ use crate::store::{
     StoreError,
 };
 use crate::topology::{
-    Arcs, Balance, ClipLines, Face, MergeOptions, Overlaps, Point, Rings, build, dissolve_small,
-    doubled_area, node_unmatched, resolve_overlaps, simplify, snap, trace,
+    Arcs, Balance, ClipLines, Effort, Face, FaceCost, FaceRings, MergeOptions, Overlaps, Pixels,
+    Point, Rings, Tolerance, areas_of, build, doubled_area, even_out, generalise, node_unmatched,
+    resolve_overlaps, snap, trace,
 };
 
-/// The base grid has `2^BASE_BITS` units along the side of the Web Mercator square: 1.9 cm.
-const BASE_BITS: u32 = 31;
 /// Units along a tile's side, as a power of two.
 const EXTENT_BITS: u32 = 12;
 /// The finest zoom that gets a level.
@@ -44,6 +43,14 @@ const NODING_TOLERANCE: i32 = 2;
 const SHARED_BORDER_SHARE: f64 = 0.5;
 /// More classes than this are names, not classes.
 const MOST_CLASSES: usize = 4096;
+/// A pixel's side in tile units, as a power of two: 256 pixels along a tile.
+const PIXEL_BITS: u32 = 4;
+/// From this area on a face usually has a label of its own; squared tile units.
+const LABELLED_UNITS2: f64 = 1200.0;
+/// Bytes of a joined face in a tile without its vertices: class, count and frame.
+const MERGED_BYTES: u32 = 30;
+/// The same for one that shares these with others of its class.
+const GROUPED_BYTES: u32 = 8;
 /// Features turned into rings at a time.
 const BATCH: usize = 1 << 16;
 /// Features looked at to learn what attributes cost in a tile.
@@ -60,7 +67,10 @@ const CLASS_FIELDS: [&str; 17] = [
 pub struct Options {
     /// Vertices go when they change a border by less than this area, in squared tile units.
     pub tolerance_units2: f64,
-    /// Faces below this area join a neighbour; squared tile units.
+    /// The same where a tile would be above `max_tile_bytes`.
+    pub coarse_tolerance_units2: f64,
+    /// Faces below this area join a neighbour; squared tile units. Less where the whole layer
+    /// is small, see [`least_area`].
     pub min_face_units2: f64,
     /// What a tile's bytes should stay below before compression; 0 for no limit.
     pub max_tile_bytes: u64,
@@ -74,7 +84,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             tolerance_units2: 2.0,
-            min_face_units2: 4.0,
+            coarse_tolerance_units2: 200.0,
+            min_face_units2: 64.0,
             max_tile_bytes: 500_000,
             margin: 64,
             max_vertices: 12_000_000,
@@ -119,34 +130,29 @@ pub fn write(layer: &Layer<'_>, options: &Options) -> Result<bool, IngestError> 
     }
     let dir = layer.dir.join(PYRAMID_DIR);
     fs::create_dir(&dir).map_err(|e| StoreError::io(&dir, e))?;
-    let truth = class_areas(&faces);
+    let own: Vec<f64> = faces.iter().map(|face| face.area).collect();
+    let truth = class_areas(&faces, &own);
+    drop(own);
     let whole: f64 = truth.values().sum();
     let mut balance = Balance::default();
     let mut levels = Vec::new();
     let highest = (layer.natural_zoom + ZOOMS_BEYOND_NATURAL).min(HIGHEST_ZOOM);
     for zoom in (0..=highest).rev() {
-        let shift = BASE_BITS - EXTENT_BITS - u32::from(zoom);
-        let unit2 = ((1i64 << shift) as f64).powi(2);
-        let doubled = (2.0 * options.tolerance_units2 * unit2) as i64;
-        arcs = simplify(&arcs, doubled);
-        let merge = MergeOptions {
-            min_area: options.min_face_units2 * unit2,
-            cell_shift: BASE_BITS - u32::from(zoom),
-            // What lies in the margin and the bytes around features are not in the estimate.
-            cell_budget: options.max_tile_bytes * 76 / 100,
-            unit_shift: shift,
-            single_cost: feature_bytes,
-            merged_cost: MERGED_BYTES,
+        let merge = merge_options(zoom, whole, feature_bytes, options);
+        let doubled =
+            |units2: f64| (2.0 * units2 * merge.min_area / options.min_face_units2) as i64;
+        let tolerance = Tolerance {
+            fine: doubled(options.tolerance_units2),
+            coarse: doubled(options.coarse_tolerance_units2),
         };
-        let (linked, report) = dissolve_small(&arcs, &mut faces, &mut balance, &merge);
-        arcs = if report.merged > 0 {
-            simplify(&linked, doubled)
-        } else {
-            linked
-        };
-        levels.push(write_zoom(&dir, zoom, shift, &arcs, &faces, options)?);
+        arcs = generalise(arcs, &mut faces, &mut balance, &merge, tolerance);
+        let mut level = Level::of(&arcs, zoom, options.margin);
+        level.keep_something(&faces);
+        let shown = level.shown_areas(faces.len());
+        even_out(&arcs, &mut faces, &mut balance, &shown, &merge);
+        levels.push(level.write(&dir, &arcs, &faces)?);
         let level = levels.last_mut().expect("just pushed");
-        let shown = class_areas(&faces);
+        let shown = class_areas(&faces, &shown);
         let error: f64 = truth
             .iter()
             .map(|(class, area)| (shown.get(class).unwrap_or(&0.0) - area).abs())
@@ -169,60 +175,166 @@ pub fn write(layer: &Layer<'_>, options: &Options) -> Result<bool, IngestError> 
     Ok(true)
 }
 
-/// Bytes of a joined face in a tile without its vertices: class, count and frame.
-const MERGED_BYTES: u32 = 30;
-
-fn write_zoom(
-    dir: &Path,
-    zoom: u8,
-    shift: u32,
-    arcs: &Arcs,
-    faces: &[Face],
-    options: &Options,
-) -> Result<LevelInfo, StoreError> {
-    let lines = ClipLines {
-        period_shift: EXTENT_BITS,
-        margin: options.margin as i32,
-    };
-    let snapped = snap(arcs, shift, Some(lines));
-    let rings = trace(&snapped);
-    let path = Pyramid::level_path(dir, zoom);
-    let describe = |number: u32| {
-        let face = faces[number as usize];
-        LevelFace {
-            feature: if face.count == 1 { number } else { NONE },
-            class: face.class,
-            count: face.count,
-            area: face.area,
-            ..LevelFace::default()
-        }
-    };
-    let counts = write_level(&path, zoom, options.margin, &snapped, &rings, describe)
-        .map_err(|e| StoreError::io(&path, e))?;
-    let alive: u64 = faces.iter().map(|face| u64::from(face.count)).sum();
-    let shown: u64 = rings
-        .faces
-        .iter()
-        .map(|&face| u64::from(faces[face as usize].count))
-        .sum();
-    Ok(LevelInfo {
-        zoom,
-        faces: counts.faces as u64,
-        points: counts.points as u64,
-        merged_features: faces
-            .iter()
-            .filter(|face| face.count > 1)
-            .map(|face| u64::from(face.count))
-            .sum(),
-        vanished_features: alive - shown,
-        class_error: 0.0,
-    })
+/// The area below which faces join a neighbour, squared tile units: so small that a layer of
+/// `whole` such units has faces enough to show its classes in their proportions.
+fn least_area(whole: f64, options: &Options) -> f64 {
+    const FACES: f64 = 4000.0;
+    const FLOOR: f64 = 4.0;
+    (whole / FACES).clamp(FLOOR, options.min_face_units2.max(FLOOR))
 }
 
-fn class_areas(faces: &[Face]) -> BTreeMap<u32, f64> {
+fn merge_options(zoom: u8, whole: f64, cost: FeatureBytes, options: &Options) -> MergeOptions {
+    let shift = BASE_BITS - EXTENT_BITS - u32::from(zoom);
+    let unit2 = ((1i64 << shift) as f64).powi(2);
+    MergeOptions {
+        min_area: least_area(whole / unit2, options) * unit2,
+        cell_shift: BASE_BITS - u32::from(zoom),
+        // What lies in the margin and the bytes around features are not in the estimate.
+        cell_budget: options.max_tile_bytes * 90 / 100,
+        unit_shift: shift,
+        pixels: Pixels {
+            shift: shift + PIXEL_BITS,
+        },
+        cost: FaceCost {
+            single: cost.shape,
+            label: cost.label,
+            label_area: LABELLED_UNITS2 * unit2,
+            merged: MERGED_BYTES,
+            grouped: GROUPED_BYTES,
+            grouped_area: GROUPED_UNITS2 * unit2,
+        },
+        effort: Effort::Smallest,
+    }
+}
+
+/// What a level's file will hold.
+struct Level {
+    zoom: u8,
+    margin: u32,
+    /// On the grid of the zoom.
+    arcs: Arcs,
+    rings: FaceRings,
+}
+
+impl Level {
+    fn of(arcs: &Arcs, zoom: u8, margin: u32) -> Level {
+        let lines = ClipLines {
+            period_shift: EXTENT_BITS,
+            margin: margin as i32,
+        };
+        let shift = BASE_BITS - EXTENT_BITS - u32::from(zoom);
+        let arcs = snap(arcs, shift, Some(lines));
+        let rings = trace(&arcs);
+        Level {
+            zoom,
+            margin,
+            arcs,
+            rings,
+        }
+    }
+
+    /// What each of so many faces came to after rounding, in square units of the base grid.
+    fn shown_areas(&self, faces: usize) -> Vec<f64> {
+        let unit = f64::from(1u32 << (BASE_BITS - EXTENT_BITS - u32::from(self.zoom)));
+        let areas = areas_of(&self.arcs, faces);
+        areas.into_iter().map(|area| area * unit * unit).collect()
+    }
+
+    /// A level of which nothing is left shows a square of one unit for all of it.
+    fn keep_something(&mut self, faces: &[Face]) {
+        if !self.rings.faces.is_empty() {
+            return;
+        }
+        let alive = (0u32..).zip(faces).filter(|(_, face)| face.count > 0);
+        let Some((number, face)) = alive.max_by(|a, b| a.1.area.total_cmp(&b.1.area)) else {
+            return;
+        };
+        let shift = BASE_BITS - EXTENT_BITS - u32::from(self.zoom);
+        let (x, y) = (face.place.x >> shift, face.place.y >> shift);
+        let square = [(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y)];
+        self.arcs
+            .push(square.map(|(x, y)| Point::new(x, y)), [number, NONE]);
+        self.rings = trace(&self.arcs);
+    }
+
+    /// What becomes of the faces that rounding left nothing of: a joined neighbour that is shown
+    /// stands for them as well, the others vanish.
+    fn vanished(&self, arcs: &Arcs, faces: &[Face]) -> (HashMap<u32, u32>, Vec<Vanished>) {
+        let mut is_shown = vec![false; faces.len()];
+        for &face in &self.rings.faces {
+            is_shown[face as usize] = true;
+        }
+        let mut heir: BTreeMap<u32, u32> = BTreeMap::new();
+        for sides in &arcs.sides {
+            for [gone, other] in [[sides[0], sides[1]], [sides[1], sides[0]]] {
+                if gone != NONE
+                    && other != NONE
+                    && !is_shown[gone as usize]
+                    && is_shown[other as usize]
+                    && faces[other as usize].count > 1
+                {
+                    let heir = heir.entry(gone).or_insert(other);
+                    *heir = other.min(*heir);
+                }
+            }
+        }
+        let shift = BASE_BITS - EXTENT_BITS - u32::from(self.zoom);
+        let (mut inherited, mut vanished) = (HashMap::new(), Vec::new());
+        for (number, face) in (0u32..).zip(faces) {
+            if face.count == 0 || is_shown[number as usize] {
+                continue;
+            }
+            match heir.get(&number) {
+                Some(&heir) => *inherited.entry(heir).or_insert(0) += face.count,
+                None => vanished.push(Vanished {
+                    place: Point::new(face.place.x >> shift, face.place.y >> shift),
+                    count: face.count,
+                }),
+            }
+        }
+        (inherited, vanished)
+    }
+
+    fn write(&self, dir: &Path, arcs: &Arcs, faces: &[Face]) -> Result<LevelInfo, StoreError> {
+        let path = Pyramid::level_path(dir, self.zoom);
+        let (inherited, vanished) = self.vanished(arcs, faces);
+        let describe = |number: u32| {
+            let face = faces[number as usize];
+            let is_named = face.count == 1 && !face.is_nameless;
+            LevelFace {
+                feature: if is_named { number } else { NONE },
+                class: face.class,
+                count: face.count + inherited.get(&number).unwrap_or(&0),
+                area: face.area,
+                ..LevelFace::default()
+            }
+        };
+        let counts = write_level(
+            &path,
+            self.zoom,
+            self.margin,
+            &self.arcs,
+            &self.rings,
+            &vanished,
+            describe,
+        )
+        .map_err(|e| StoreError::io(&path, e))?;
+        let merged = faces.iter().filter(|face| face.count > 1);
+        Ok(LevelInfo {
+            zoom: self.zoom,
+            faces: counts.faces as u64,
+            points: counts.points as u64,
+            merged_features: merged.map(|face| u64::from(face.count)).sum(),
+            vanished_features: vanished.iter().map(|v| u64::from(v.count)).sum(),
+            class_error: 0.0,
+        })
+    }
+}
+
+fn class_areas(faces: &[Face], of_faces: &[f64]) -> BTreeMap<u32, f64> {
     let mut areas = BTreeMap::new();
-    for face in faces.iter().filter(|face| face.count > 0) {
-        *areas.entry(face.class).or_insert(0.0) += face.area;
+    for (face, area) in faces.iter().zip(of_faces).filter(|(f, _)| f.count > 0) {
+        *areas.entry(face.class).or_insert(0.0) += area;
     }
     areas
 }
@@ -253,7 +365,14 @@ struct Gathered {
     faces: Vec<Face>,
     classes: Vec<String>,
     class_column: Option<usize>,
-    feature_bytes: u32,
+    feature_bytes: FeatureBytes,
+}
+
+/// What a feature costs in a tile beside its vertices, on average.
+#[derive(Clone, Copy)]
+struct FeatureBytes {
+    shape: u32,
+    label: u32,
 }
 
 /// One feature on the base grid.
@@ -309,6 +428,7 @@ fn gather(layer: &Layer<'_>) -> Result<Gathered, IngestError> {
                 count: 1,
                 place: shape.place,
                 runner_up: NONE,
+                is_nameless: false,
             });
             for ring in shape.rings {
                 rings.push(number, ring);
@@ -410,8 +530,8 @@ fn feature_bytes(
     features: &FgbFile,
     index: &FeatureIndex,
     schema: &Schema,
-) -> Result<u32, StoreError> {
-    const FRAME: f64 = 18.0;
+) -> Result<FeatureBytes, StoreError> {
+    const FRAME: f64 = 30.0;
     let step = (index.len() / SAMPLE).max(1);
     let mut distinct: Vec<BTreeMap<Vec<u8>, u32>> = vec![BTreeMap::new(); schema.fields.len()];
     let mut sampled = 0u32;
@@ -437,5 +557,11 @@ fn feature_bytes(
             f64::from(used) * 3.0 + bytes as f64
         })
         .sum();
-    Ok((FRAME + values / f64::from(sampled.max(1))).ceil() as u32)
+    // A label repeats the numbers of the values, which the tile holds already.
+    let numbers: u32 = distinct.iter().flat_map(BTreeMap::values).sum();
+    let each = f64::from(sampled.max(1));
+    Ok(FeatureBytes {
+        shape: (FRAME + values / each).ceil() as u32,
+        label: (FRAME + f64::from(numbers) * 3.0 / each).ceil() as u32,
+    })
 }

@@ -11,7 +11,8 @@
 //! to the tile, so a vertex is the same in every tile and feature that shows it.
 //!
 //! A tile is bounded in vertices read and bytes written. What does not fit is left out smallest
-//! first, never silently: the tile carries the number in the layer [`OMITTED_LAYER`].
+//! first, never silently: the tile carries the number in the layer [`OMITTED_LAYER`]. So it does for
+//! features that are smaller than its grid and have no neighbour to join.
 
 pub mod archive;
 mod cut;
@@ -238,6 +239,7 @@ fn layer_tile(
         let mut painter = cut::Painter::new(&frame, &warp.to_grid, info, &columns);
         let encoded = pyramid::encode(&mut painter, &level, tile, data, snapshot.name(), budget)?;
         part.timings = painter.timings.into();
+        part.omitted = pyramid::vanished(&level, tile);
         encoded.finish(&mut part.bytes);
         return Ok(part);
     }

@@ -1,23 +1,25 @@
 //! Small faces join a neighbour, so that nothing is dropped and nothing is left open.
 //!
-//! 1. every face below the smallest area joins a neighbour
-//! 2. where a cell (a tile) holds more than its budget, faces first join neighbours of their own
-//!    class, smallest first, which changes no colour on the map
-//! 3. where that was not enough, the smallest join any neighbour
+//! Every face below the smallest area joins a neighbour. Where a cell (a tile) holds more than its
+//! budget, small faces lose what they say of themselves, and more join, smallest first, as far as
+//! the [`Effort`] goes: faces of one class, which changes no colour on the map; then faces that no
+//! pixel's middle lies in; then any.
 //!
 //! A face joins the neighbour of its own class with the longest shared border. Without one, the
 //! choice is among the neighbours with a long border: the one whose class has lost most area
 //! in this cell so far. The joined face may also take the class of the smaller, when that keeps
-//! the sums closer to the truth; and in the end joined faces take the class they last outvoted
-//! where that brings both classes closer. So what classes lose in one place they gain in another, and
-//! the area of a class stays what it is.
+//! the sums closer to the truth; and after rounding joined faces take the class they last outvoted
+//! where that brings both classes closer ([`even_out`]). So what classes lose in one place they gain in another, and
+//! the area of a class stays what it is. A face with the middle of a pixel keeps its class
+//! (see `pixels`), unless the last effort has to take it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use super::{Arcs, NONE, Point};
+use super::pixels::{Middles, cell_of};
+use super::{Arcs, NONE, Pixels, Point};
 
 /// What is known of a face. A face that joined another keeps its entry.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +34,8 @@ pub struct Face {
     pub place: Point,
     /// A class other than its own that it holds as well; [`NONE`] when it holds none.
     pub runner_up: u32,
+    /// Shown by its class alone, though it may stand for one feature only.
+    pub is_nameless: bool,
 }
 
 /// When faces join.
@@ -45,18 +49,77 @@ pub struct MergeOptions {
     pub cell_budget: u64,
     /// The grid on which the cost of vertices is estimated: `2^unit_shift` units.
     pub unit_shift: u32,
-    /// Cost of a face that stands for itself, without its vertices.
-    pub single_cost: u32,
-    /// The same for a joined face.
-    pub merged_cost: u32,
+    /// Where faces keep their class.
+    pub pixels: Pixels,
+    pub cost: FaceCost,
+    /// How far to go where a cell is over its budget.
+    pub effort: Effort,
+}
+
+/// What a face costs without its vertices.
+#[derive(Debug, Clone, Copy)]
+pub struct FaceCost {
+    /// A face that stands for itself, with what it says.
+    pub single: u32,
+    /// What comes to it from this area on; grid units squared.
+    pub label: u32,
+    pub label_area: f64,
+    /// A joined or nameless face.
+    pub merged: u32,
+    /// The same below this area: such faces of a class share what makes a face in a tile.
+    pub grouped: u32,
+    pub grouped_area: f64,
+}
+
+impl FaceCost {
+    fn of(&self, face: &Face) -> u32 {
+        match (face.count > 1 || face.is_nameless, face.area) {
+            (true, area) if area < self.grouped_area => self.grouped,
+            (true, _) => self.merged,
+            (false, area) if area < self.label_area => self.single,
+            (false, _) => self.single + self.label,
+        }
+    }
+}
+
+/// What may join where a cell is over its budget; each includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// Only what is below the smallest area.
+    Smallest,
+    /// None more, but small faces are shown by their class alone.
+    Nameless,
+    /// Neighbours of one class.
+    Equals,
+    /// Faces without the middle of a pixel.
+    Unseen,
+    /// Any, those with the fewest middles first.
+    Any,
+}
+
+impl Effort {
+    pub const ALL: [Effort; 5] = [
+        Effort::Smallest,
+        Effort::Nameless,
+        Effort::Equals,
+        Effort::Unseen,
+        Effort::Any,
+    ];
 }
 
 /// What happened.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MergeReport {
     pub merged: u64,
     /// Area that is shown in another class than its own, by this call; grid units squared.
     pub reclassed_area: f64,
+    /// Cells that are over their budget still, see [`cell_of_arc`].
+    pub over: HashSet<u64>,
+}
+
+/// The cell that an arc's vertices are counted in.
+pub fn cell_of_arc(arcs: &Arcs, arc: usize, cell_shift: u32) -> u64 {
+    cell_of(arcs.points_of(arc)[0], cell_shift)
 }
 
 /// Area by which each class is over- or under-represented, per cell and class. Carried from
@@ -92,22 +155,58 @@ impl Balance {
     }
 }
 
+/// By how much each class is over- or under-represented on the map, per cell and over all.
+#[derive(Debug, Default)]
+struct Error {
+    of_cell: Balance,
+    of_all: HashMap<u32, f64>,
+}
+
+impl Error {
+    fn of(balance: &Balance) -> Error {
+        // Sorted, because floating-point sums depend on the order.
+        let mut entries: Vec<_> = balance.surplus.iter().map(|(&k, &v)| (k, v)).collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        let mut error = Error::default();
+        for ((cell, class), area) in entries {
+            error.add(cell, class, area);
+        }
+        error
+    }
+
+    fn add(&mut self, cell: u64, class: u32, area: f64) {
+        *self.of_cell.surplus.entry((cell, class)).or_insert(0.0) += area;
+        *self.of_all.entry(class).or_insert(0.0) += area;
+    }
+
+    fn shift(&mut self, cell: u64, from: u32, to: u32, area: f64) {
+        self.add(cell, from, -area);
+        self.add(cell, to, area);
+    }
+
+    /// By how much the squared errors of two classes grow when an area changes over.
+    fn cost(&self, cell: u64, from: u32, to: u32, area: f64) -> f64 {
+        let all = |class: u32| self.of_all.get(&class).copied().unwrap_or(0.0);
+        let growth = |a: f64, b: f64| (a - area).powi(2) - a * a + (b + area).powi(2) - b * b;
+        growth(self.of_cell.of(cell, from), self.of_cell.of(cell, to)) + growth(all(from), all(to))
+    }
+}
+
 /// Lets small faces join neighbours; arcs within a joined face vanish and the others are linked
 /// to longer ones. `faces` is indexed by the sides of the arcs.
-pub fn dissolve_small(
+pub fn dissolve(
     arcs: &Arcs,
     faces: &mut [Face],
     balance: &mut Balance,
     options: &MergeOptions,
 ) -> (Arcs, MergeReport) {
     let mut merger = Merger::new(arcs, faces, balance, options);
-    merger.pass(Pass::Smallest);
-    if options.cell_budget > 0 {
-        merger.pass(Pass::SameClass);
-        merger.pass(Pass::Any);
+    merger.look_for_middles();
+    for effort in Effort::ALL.into_iter().filter(|e| *e <= options.effort) {
+        merger.pass(effort);
     }
-    merger.even_out();
-    let report = merger.report;
+    let mut report = std::mem::take(&mut merger.report);
+    report.over = merger.cells_over().collect();
     if report.merged == 0 {
         return (arcs.clone(), report);
     }
@@ -116,13 +215,27 @@ pub fn dissolve_small(
     (relink(arcs, &parent), report)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    Smallest,
-    SameClass,
-    Any,
+/// Evens class areas out after rounding: `shown` is what each face came to on the map (0 for one
+/// that is not there). Joined faces without a middle change to the class they outvoted where that
+/// brings both classes closer to the truth.
+pub fn even_out(
+    arcs: &Arcs,
+    faces: &mut [Face],
+    balance: &mut Balance,
+    shown: &[f64],
+    options: &MergeOptions,
+) {
+    if faces.iter().any(|f| f.count > 1 && f.runner_up != NONE) {
+        let mut merger = Merger::new(arcs, faces, balance, options);
+        merger.look_for_middles();
+        merger.even_out(shown);
+    }
 }
 
+/// A face may join a neighbour whose border is this share of the longest one.
+const LONG_BORDER: f32 = 0.1;
+/// Classes are evened out until nothing changes or this often.
+const EVENING_ROUNDS: usize = 8;
 const END: u32 = u32::MAX;
 
 struct Merger<'a> {
@@ -141,8 +254,20 @@ struct Merger<'a> {
     cell_of_face: Vec<u32>,
     cell_key: Vec<u64>,
     cell_cost: Vec<i64>,
+    /// Per face: the middles of pixels in it, as far as somebody has looked.
+    middles: Vec<Middles>,
+    /// What the map has too much of, with what simplification did.
+    error: Error,
+    /// Per cell: whether somebody has looked.
+    is_looked_at: Vec<bool>,
     report: MergeReport,
 }
+
+/// All middles are looked at when there are at most this many pixels per face.
+const PIXELS_PER_FACE: u64 = 16;
+/// A face of which nobody knows the middles may change its class below this many smallest areas:
+/// a small part of a pixel.
+const SMALL_AREAS: f64 = 4.0;
 
 impl<'a> Merger<'a> {
     fn new(
@@ -170,8 +295,7 @@ impl<'a> Merger<'a> {
         let mut ids: HashMap<u64, u32> = HashMap::new();
         let mut cell_key = Vec::new();
         let mut cell = |p: Point| {
-            let key = (u64::from(p.x as u32 >> options.cell_shift) << 32)
-                | u64::from(p.y as u32 >> options.cell_shift);
+            let key = cell_of(p, options.cell_shift);
             *ids.entry(key).or_insert_with(|| {
                 cell_key.push(key);
                 (cell_key.len() - 1) as u32
@@ -187,7 +311,13 @@ impl<'a> Merger<'a> {
             cell_cost[cell_of_arc[arc] as usize] += i64::from(cost[arc]) * sides as i64;
         }
         for (i, face) in faces.iter().enumerate().filter(|(_, face)| face.count > 0) {
-            cell_cost[cell_of_face[i] as usize] += i64::from(own_cost(options, face.count));
+            cell_cost[cell_of_face[i] as usize] += i64::from(options.cost.of(face));
+        }
+        let mut error = Error::of(balance);
+        let areas = areas_of(arcs, n);
+        for (i, face) in faces.iter().enumerate().filter(|(_, face)| face.count > 0) {
+            let cell = cell_key[cell_of_face[i] as usize];
+            error.add(cell, face.class, areas[i] - face.area);
         }
         Merger {
             arcs,
@@ -204,6 +334,9 @@ impl<'a> Merger<'a> {
             cell_of_face,
             cell_key,
             cell_cost,
+            middles: vec![Middles::default(); n],
+            error,
+            is_looked_at: Vec::new(),
             report: MergeReport::default(),
         }
     }
@@ -217,27 +350,91 @@ impl<'a> Merger<'a> {
         face
     }
 
-    fn is_due(&self, pass: Pass, face: u32) -> bool {
-        let over = || {
-            self.cell_cost[self.cell_of_face[face as usize] as usize]
-                > self.options.cell_budget as i64
+    fn cells_over(&self) -> impl Iterator<Item = u64> + '_ {
+        let budget = self.options.cell_budget;
+        self.cell_key
+            .iter()
+            .zip(&self.cell_cost)
+            .filter(move |(_, cost)| budget > 0 && **cost > budget as i64)
+            .map(|(key, _)| *key)
+    }
+
+    /// Finds the middles of pixels: everywhere when they are not many more than the faces, else
+    /// in the cells over their budget.
+    fn look_for_middles(&mut self) {
+        let (mut min, mut max) = (Point::new(i32::MAX, i32::MAX), Point::new(0, 0));
+        for p in &self.arcs.points {
+            min = Point::new(min.x.min(p.x), min.y.min(p.y));
+            max = Point::new(max.x.max(p.x), max.y.max(p.y));
+        }
+        let pixels = |low: i32, high: i32| {
+            ((i64::from(high) - i64::from(low)).max(0) >> self.options.pixels.shift) as u64 + 1
         };
-        match pass {
-            Pass::Smallest => self.faces[face as usize].area < self.options.min_area,
-            Pass::SameClass | Pass::Any => over(),
+        let alive = self.faces.iter().filter(|face| face.count > 0).count() as u64;
+        let all = pixels(min.x, max.x) * pixels(min.y, max.y) <= PIXELS_PER_FACE * alive;
+        let over: HashSet<u64> = self.cells_over().collect();
+        self.is_looked_at = self
+            .cell_key
+            .iter()
+            .map(|cell| all || over.contains(cell))
+            .collect();
+        if all || !over.is_empty() {
+            self.middles = self.options.pixels.count(
+                self.arcs,
+                self.faces.len(),
+                self.options.cell_shift,
+                |cell| all || over.contains(&cell),
+            );
         }
     }
 
-    fn pass(&mut self, pass: Pass) {
+    /// True when no pixel's middle changes its colour with the face's class.
+    fn is_unseen(&self, face: u32) -> bool {
+        !self.middles[face as usize].any()
+            && (self.is_looked_at[self.cell_of_face[face as usize] as usize]
+                || self.faces[face as usize].area < SMALL_AREAS * self.options.min_area)
+    }
+
+    fn is_due(&self, pass: Effort, face: u32) -> bool {
+        match pass {
+            Effort::Smallest => self.faces[face as usize].area < self.options.min_area,
+            Effort::Nameless | Effort::Equals | Effort::Unseen | Effort::Any => {
+                self.options.cell_budget > 0
+                    && self.cell_cost[self.cell_of_face[face as usize] as usize]
+                        > self.options.cell_budget as i64
+            }
+        }
+    }
+
+    /// Faces are taken in this order.
+    fn rank(&self, pass: Effort, face: u32) -> (u32, u32, u64, u32) {
         // Areas are positive, so their bits sort like them.
-        let mut queue: BinaryHeap<Reverse<(u64, u32)>> = (0..self.faces.len() as u32)
+        let area = self.faces[face as usize].area.to_bits();
+        match pass {
+            Effort::Any => {
+                let Middles { own, coarser } = self.middles[face as usize];
+                (coarser, own, area, face)
+            }
+            _ => (0, 0, area, face),
+        }
+    }
+
+    fn pass(&mut self, pass: Effort) {
+        let mut queue: BinaryHeap<Reverse<(u32, u32, u64, u32)>> = (0..self.faces.len() as u32)
             .filter(|&face| self.faces[face as usize].count > 0 && self.is_due(pass, face))
-            .map(|face| Reverse((self.faces[face as usize].area.to_bits(), face)))
+            .map(|face| Reverse(self.rank(pass, face)))
             .collect();
         let mut borders: Vec<(u32, f32)> = Vec::new();
-        while let Some(Reverse((bits, face))) = queue.pop() {
-            let own = self.faces[face as usize];
-            if own.count == 0 || own.area.to_bits() != bits || !self.is_due(pass, face) {
+        while let Some(Reverse(rank)) = queue.pop() {
+            let face = rank.3;
+            if self.faces[face as usize].count == 0
+                || self.rank(pass, face) != rank
+                || !self.is_due(pass, face)
+            {
+                continue;
+            }
+            if pass == Effort::Nameless {
+                self.drop_name(face);
                 continue;
             }
             self.collect_borders(face, &mut borders);
@@ -246,37 +443,62 @@ impl<'a> Merger<'a> {
             };
             self.join(face, into, class);
             if self.is_due(pass, into) {
-                queue.push(Reverse((self.faces[into as usize].area.to_bits(), into)));
+                queue.push(Reverse(self.rank(pass, into)));
             }
+        }
+    }
+
+    fn drop_name(&mut self, face: u32) {
+        let known = self.faces[face as usize];
+        if known.count == 1 && !known.is_nameless && known.area < self.options.cost.grouped_area {
+            self.faces[face as usize].is_nameless = true;
+            self.report.merged += 1;
+            self.cell_cost[self.cell_of_face[face as usize] as usize] +=
+                i64::from(self.options.cost.of(&self.faces[face as usize]))
+                    - i64::from(self.options.cost.of(&known));
         }
     }
 
     /// Joined faces change to the class they outvoted where that evens both classes out.
-    fn even_out(&mut self) {
-        for face in 0..self.faces.len() {
-            let Face {
-                area,
-                class,
-                count,
-                runner_up,
-                ..
-            } = self.faces[face];
-            if count < 2 || runner_up == NONE {
-                continue;
+    fn even_out(&mut self, shown: &[f64]) {
+        let mut error = Error::of(self.balance);
+        for (i, face) in self.faces.iter().enumerate().filter(|(_, f)| f.count > 0) {
+            let cell = self.cell_key[self.cell_of_face[i] as usize];
+            error.add(cell, face.class, shown[i] - face.area);
+        }
+        let mut order: Vec<u32> = (0..self.faces.len() as u32)
+            .filter(|&i| {
+                let face = &self.faces[i as usize];
+                face.count > 1
+                    && face.runner_up != NONE
+                    && shown[i as usize] > 0.0
+                    && self.is_unseen(i)
+            })
+            .collect();
+        order.sort_by(|&a, &b| {
+            shown[b as usize]
+                .total_cmp(&shown[a as usize])
+                .then(a.cmp(&b))
+        });
+        for _ in 0..EVENING_ROUNDS {
+            let mut changed = false;
+            for &i in &order {
+                let face = self.faces[i as usize];
+                let cell = self.cell_key[self.cell_of_face[i as usize] as usize];
+                let area = shown[i as usize];
+                if error.cost(cell, face.class, face.runner_up, area) < 0.0 {
+                    error.shift(cell, face.class, face.runner_up, area);
+                    self.balance
+                        .shift(cell, face.class, face.runner_up, face.area);
+                    self.faces[i as usize].class = face.runner_up;
+                    self.faces[i as usize].runner_up = face.class;
+                    changed = true;
+                }
             }
-            let cell = self.cell_key[self.cell_of_face[face] as usize];
-            if self.cost(cell, class, runner_up, area) < 0.0 {
-                self.balance.shift(cell, class, runner_up, area);
-                self.faces[face].class = runner_up;
-                self.faces[face].runner_up = class;
+            if !changed {
+                break;
             }
         }
-    }
-
-    /// By how much the squared errors of two classes in a cell grow when an area changes over.
-    fn cost(&self, cell: u64, from: u32, to: u32, area: f64) -> f64 {
-        let (a, b) = (self.balance.of(cell, from), self.balance.of(cell, to));
-        (a - area).powi(2) - a * a + (b + area).powi(2) - b * b
     }
 
     /// The neighbours with the length of the shared border, in the order of their numbers.
@@ -305,7 +527,7 @@ impl<'a> Merger<'a> {
     }
 
     /// Whom to join, and the class of both then.
-    fn choose(&self, face: u32, borders: &[(u32, f32)], pass: Pass) -> Option<(u32, u32)> {
+    fn choose(&self, face: u32, borders: &[(u32, f32)], pass: Effort) -> Option<(u32, u32)> {
         let own = self.faces[face as usize];
         let longest = |list: &mut dyn Iterator<Item = &(u32, f32)>| {
             list.copied()
@@ -319,14 +541,18 @@ impl<'a> Merger<'a> {
         if let Some((into, _)) = same {
             return Some((into, own.class));
         }
-        if pass == Pass::SameClass {
+        // A face in which somebody looks for its class is taken by the last effort only.
+        if pass == Effort::Equals || (pass != Effort::Any && self.middles[face as usize].any()) {
             return None;
         }
         let (_, length) = longest(&mut borders.iter())?;
         let cell = self.cell_key[self.cell_of_face[face as usize] as usize];
-        let cost = |from: u32, to: u32, area: f64| self.cost(cell, from, to, area);
+        let cost = |from: u32, to: u32, area: f64| self.error.cost(cell, from, to, area);
         let mut best: Option<(f64, u32, u32)> = None;
-        for &(other, _) in borders.iter().filter(|(_, border)| *border >= length * 0.4) {
+        for &(other, _) in borders
+            .iter()
+            .filter(|(_, border)| *border >= length * LONG_BORDER)
+        {
             let theirs = self.faces[other as usize];
             let mut offer = |cost: f64, class: u32| {
                 if best.is_none_or(|(least, _, _)| cost < least) {
@@ -335,7 +561,7 @@ impl<'a> Merger<'a> {
             };
             offer(cost(own.class, theirs.class, own.area), theirs.class);
             // Taking the smaller one's class is a larger lie; only among like-sized faces.
-            if theirs.area < 3.0 * own.area {
+            if theirs.area < 3.0 * own.area && self.is_unseen(other) {
                 offer(cost(theirs.class, own.class, theirs.area), own.class);
             }
         }
@@ -354,8 +580,9 @@ impl<'a> Merger<'a> {
             } else {
                 (large.area, large.class)
             };
-            self.balance
-                .shift(self.cell_key[cell as usize], from, class, lost);
+            let cell = self.cell_key[cell as usize];
+            self.balance.shift(cell, from, class, lost);
+            self.error.shift(cell, from, class, lost);
             self.report.reclassed_area += lost;
         }
         let mut entry = self.head[face as usize];
@@ -367,9 +594,8 @@ impl<'a> Merger<'a> {
             }
             entry = self.next[entry as usize];
         }
-        self.cell_cost[cell as usize] -= i64::from(own_cost(self.options, small.count));
-        self.cell_cost[cell_into as usize] +=
-            i64::from(self.options.merged_cost) - i64::from(own_cost(self.options, large.count));
+        self.cell_cost[cell as usize] -= i64::from(self.options.cost.of(&small));
+        self.cell_cost[cell_into as usize] -= i64::from(self.options.cost.of(&large));
         let (from, to) = (self.head[face as usize], self.tail[face as usize]);
         if from != END {
             append(
@@ -392,18 +618,35 @@ impl<'a> Merger<'a> {
             class,
             count: small.count + large.count,
             place: large.place,
+            is_nameless: large.is_nameless,
         };
+        self.cell_cost[cell_into as usize] +=
+            i64::from(self.options.cost.of(&self.faces[into as usize]));
+        let middles = self.middles[face as usize];
+        self.middles[into as usize].add(middles);
         self.faces[face as usize].count = 0;
         self.report.merged += 1;
     }
 }
 
-fn own_cost(options: &MergeOptions, count: u32) -> u32 {
-    if count > 1 {
-        options.merged_cost
-    } else {
-        options.single_cost
+/// What each face covers, from its arcs; grid units squared.
+pub fn areas_of(arcs: &Arcs, faces: usize) -> Vec<f64> {
+    let mut areas = vec![0.0; faces];
+    for (arc, sides) in arcs.sides.iter().enumerate() {
+        let doubled: i128 = arcs
+            .points_of(arc)
+            .windows(2)
+            .map(|p| {
+                i128::from(p[0].x) * i128::from(p[1].y) - i128::from(p[1].x) * i128::from(p[0].y)
+            })
+            .sum();
+        for (&face, sign) in sides.iter().zip([0.5, -0.5]) {
+            if face != NONE {
+                areas[face as usize] += sign * doubled as f64;
+            }
+        }
     }
+    areas
 }
 
 fn append(head: &mut [u32], tail: &mut [u32], next: &mut [u32], face: usize, from: u32, to: u32) {
@@ -529,8 +772,16 @@ mod tests {
             cell_shift: 20,
             cell_budget: 0,
             unit_shift: 1,
-            single_cost: 40,
-            merged_cost: 20,
+            pixels: Pixels { shift: 20 },
+            cost: FaceCost {
+                single: 40,
+                label: 0,
+                label_area: 0.0,
+                merged: 20,
+                grouped: 0,
+                grouped_area: 0.0,
+            },
+            effort: Effort::Any,
         }
     }
 
@@ -550,6 +801,7 @@ mod tests {
                 count: 1,
                 place: Point::new(x, 0),
                 runner_up: NONE,
+                is_nameless: false,
             });
         }
         (build(&rings), faces)
@@ -559,15 +811,8 @@ mod tests {
     fn a_small_face_joins_the_neighbour_of_its_class() {
         let (arcs, mut faces) = row(&[1, 2, 2]);
         faces[1].area = 50.0;
-        let (out, report) =
-            dissolve_small(&arcs, &mut faces, &mut Balance::default(), &options(60.0));
-        assert_eq!(
-            report,
-            MergeReport {
-                merged: 1,
-                reclassed_area: 0.0
-            }
-        );
+        let (out, report) = dissolve(&arcs, &mut faces, &mut Balance::default(), &options(60.0));
+        assert_eq!((report.merged, report.reclassed_area), (1, 0.0));
         assert_eq!((faces[1].count, faces[2].count), (0, 2));
         // Outer border of 0, the border 0|2, outer border of 2.
         assert_eq!(out.len(), 3);
@@ -578,7 +823,7 @@ mod tests {
         let classes: Vec<u32> = (0..400).map(|i| (i * 7 % 11) % 3).collect();
         let (arcs, mut faces) = row(&classes);
         let mut balance = Balance::default();
-        dissolve_small(&arcs, &mut faces, &mut balance, &options(500.0));
+        dissolve(&arcs, &mut faces, &mut balance, &options(500.0));
         for class in 0..3u32 {
             let truth = classes.iter().filter(|&&c| c == class).count() as f64 * 100.0;
             let shown: f64 = faces
@@ -607,14 +852,14 @@ mod tests {
             cell_budget: 1,
             ..options(0.0)
         };
-        let (_, report) = dissolve_small(&arcs, &mut faces, &mut Balance::default(), &budget);
+        let (_, report) = dissolve(&arcs, &mut faces, &mut Balance::default(), &budget);
         assert_eq!(report.merged, 4);
         let (arcs, mut faces) = row(&[1, 1, 2, 2, 3]);
         let budget = MergeOptions {
             cell_budget: 160,
             ..options(0.0)
         };
-        let (_, report) = dissolve_small(&arcs, &mut faces, &mut Balance::default(), &budget);
+        let (_, report) = dissolve(&arcs, &mut faces, &mut Balance::default(), &budget);
         assert!(report.merged <= 2, "{report:?}");
         assert_eq!(report.reclassed_area, 0.0);
     }

@@ -26,13 +26,11 @@ pub fn build(rings: &Rings) -> Arcs {
         while forward.peek().is_some() || backward.peek().is_some() {
             let (left, right) = (forward.next(), backward.next());
             let shape = left.or(right).expect("one of them was there");
-            pairs.push((
-                *shape,
-                [
-                    left.map_or(NONE, |u| u.face),
-                    right.map_or(NONE, |u| u.face),
-                ],
-            ));
+            let sides = [left, right].map(|side| side.map_or(NONE, |u| u.face));
+            // Parts of one feature that touch along a line are one face.
+            if sides[0] != sides[1] {
+                pairs.push((*shape, sides));
+            }
         }
     }
     pairs.par_sort_unstable_by_key(|(u, sides)| (u.start, *sides));
@@ -192,6 +190,20 @@ mod tests {
         inner.sort_unstable();
         assert_eq!(inner, [0, 1]);
         assert_eq!(arcs.points_of(1).first(), arcs.points_of(1).last());
+    }
+
+    #[test]
+    fn a_face_has_no_border_with_itself() {
+        let mut rings = Rings::default();
+        rings.push(0, ring(&[(0, 0), (10, 0), (10, 10), (0, 10)]));
+        rings.push(0, ring(&[(10, 0), (20, 0), (20, 10), (10, 10)]));
+        let arcs = build(&rings);
+        assert!(
+            arcs.sides
+                .iter()
+                .all(|s| s.contains(&0) && s.contains(&NONE))
+        );
+        assert_eq!(arcs.len(), 2);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! In the order a pyramid uses them: `mesh` finds the borders that rings share and keeps each
 //! once; `node` closes borders that meet without sharing their vertices; `overlap` gives places
 //! that several faces claim to one of them; `simplify` takes vertices away without moving a junction or folding
-//! a face; `merge` lets small faces join a neighbour; `snap` rounds everything to a coarser grid
+//! a face; `merge` lets small faces join a neighbour; `pixels` says where the class must stay; `snap` rounds everything to a coarser grid
 //! at once; `trace` walks the rings out of the arcs again.
 //!
 //! Knows no layers, files, zooms, tiles or reference systems: coordinates are `i32` in
@@ -12,22 +12,28 @@
 //!
 //! Every result is independent of the number of threads.
 
+mod generalise;
 mod index;
 mod merge;
 mod mesh;
 mod node;
 mod overlap;
+mod pixels;
 
 mod simplify;
 mod snap;
 mod soup;
 mod trace;
 
+pub use generalise::{Tolerance, generalise};
 pub use index::PointIndex;
-pub use merge::{Balance, Face, MergeOptions, MergeReport, dissolve_small};
+pub use merge::{
+    Balance, Effort, Face, FaceCost, MergeOptions, MergeReport, areas_of, dissolve, even_out,
+};
 pub use mesh::build;
 pub use node::node_unmatched;
 pub use overlap::{Overlaps, resolve_overlaps};
+pub use pixels::Pixels;
 
 pub use simplify::simplify;
 pub use snap::{ClipLines, snap};

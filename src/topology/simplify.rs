@@ -5,6 +5,8 @@
 //! then nothing that did not cross before can cross after. The vertices of other arcs count as
 //! they were at the start, so arcs can be worked on in any order and on any thread: the
 //! remaining vertices of each arc are among those the others were tested against.
+//!
+//! Nor does a vertex go when its triangle holds the middle of a pixel: the class there stays.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,10 +14,15 @@ use std::collections::BinaryHeap;
 use rayon::prelude::*;
 
 use super::index::typical_spacing;
-use super::{Arcs, Point, PointIndex, cross};
+use super::{Arcs, Pixels, Point, PointIndex, cross};
 
-/// Removes vertices whose triangle has at most `doubled_area_max` (twice the area, grid units).
-pub fn simplify(arcs: &Arcs, doubled_area_max: i64) -> Arcs {
+/// Removes vertices whose triangle has at most the area `doubled_area_max` gives for their arc
+/// (twice the area, grid units).
+pub fn simplify(
+    arcs: &Arcs,
+    doubled_area_max: impl Fn(usize) -> i64 + Sync,
+    pixels: Option<Pixels>,
+) -> Arcs {
     let index = PointIndex::new(&arcs.points, typical_spacing(&arcs.points) * 1.5);
     let parts: Vec<Arcs> = chunks_of(arcs, 1 << 14)
         .into_par_iter()
@@ -23,7 +30,8 @@ pub fn simplify(arcs: &Arcs, doubled_area_max: i64) -> Arcs {
             let mut out = Arcs::default();
             for arc in chunk {
                 let range = arcs.range(arc);
-                worker.run(arcs, &index, range.start, range.end, doubled_area_max);
+                let limit = doubled_area_max(arc);
+                worker.run(arcs, &index, range.start, range.end, limit, pixels);
                 let kept = worker.kept(range.len());
                 out.push(
                     kept.map(|i| arcs.points[range.start + i as usize]),
@@ -80,6 +88,7 @@ impl Worker {
         start: usize,
         end: usize,
         doubled_area_max: i64,
+        pixels: Option<Pixels>,
     ) {
         let points = &arcs.points[start..end];
         let n = points.len();
@@ -119,7 +128,10 @@ impl Worker {
                 continue;
             }
             let (p, q) = (self.previous[v as usize], self.next[v as usize]);
-            if self.holds_a_vertex(arcs, index, start, end, [p, v, q]) {
+            let corners = [p, v, q].map(|i| points[i as usize]);
+            if pixels.is_some_and(|pixels| pixels.forbids(corners))
+                || self.holds_a_vertex(arcs, index, start, end, [p, v, q])
+            {
                 continue;
             }
             self.alive[v as usize] = false;
@@ -193,7 +205,7 @@ mod tests {
             arc(&[(0, 0), (50, 1), (100, 0), (150, 80), (200, 0)]),
             [0, 1],
         );
-        let out = simplify(&arcs, 400);
+        let out = simplify(&arcs, |_| 400, None);
         assert_eq!(out.points, arc(&[(0, 0), (100, 0), (150, 80), (200, 0)]));
     }
 
@@ -202,17 +214,17 @@ mod tests {
         let mut arcs = Arcs::default();
         arcs.push(arc(&[(0, 0), (50, 10), (100, 0)]), [0, 1]);
         arcs.push(arc(&[(50, -50), (50, 5)]), [1, 2]);
-        let out = simplify(&arcs, 10_000);
+        let out = simplify(&arcs, |_| 10_000, None);
         assert_eq!(out.points, arcs.points);
         arcs.points[4] = Point::new(50, -5);
-        assert_eq!(simplify(&arcs, 10_000).points_of(0).len(), 2);
+        assert_eq!(simplify(&arcs, |_| 10_000, None).points_of(0).len(), 2);
     }
 
     #[test]
     fn a_ring_keeps_three_corners() {
         let mut arcs = Arcs::default();
         arcs.push(arc(&[(0, 0), (4, 0), (4, 4), (0, 4), (0, 0)]), [0, NONE]);
-        assert_eq!(simplify(&arcs, 1_000_000).points.len(), 4);
+        assert_eq!(simplify(&arcs, |_| 1_000_000, None).points.len(), 4);
     }
 
     use super::super::NONE;
