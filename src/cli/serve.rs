@@ -22,6 +22,7 @@ Addresses (地址):
   /tiles/{layers}/{z}/{x}/{y}.mvt              tiles, layers separated by commas (瓦片)
   /tiles/{layers}/{grid}/{z}/{x}/{y}.mvt       in another grid: c, w, CGCS2000Quad, … (其他格网)
   /tiles/{layers}.json                         TileJSON
+  /ogc/processes                               reports and overlays, OGC API (地块分析、叠加)
   /health/live  /health/ready  /metrics        for whoever runs it (运维)
 
 Examples (示例):

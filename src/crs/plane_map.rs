@@ -14,7 +14,7 @@ use std::sync::{Arc, RwLock};
 use proj::Proj;
 
 use super::equal_area::plane_definition;
-use super::{Crs, CrsError, Datum};
+use super::{Crs, CrsError, Datum, GaussKruger};
 use crate::geom::Bbox;
 
 /// Side of a square, in degrees or metres.
@@ -65,12 +65,12 @@ impl PlaneMap {
         PlaneMap::new(from, plane_definition(datum))
     }
 
-    /// Into the plane of a projected system.
+    /// Into the plane of a zone of a national grid.
     ///
     /// # Errors
     /// When PROJ has no transform.
-    pub fn between(from: &Crs, to: &Crs) -> Result<PlaneMap, CrsError> {
-        PlaneMap::new(from, to.definition.clone())
+    pub fn to_zone(from: &Crs, zone: GaussKruger) -> Result<PlaneMap, CrsError> {
+        PlaneMap::new(from, format!("EPSG:{}", zone.epsg()))
     }
 
     fn new(from: &Crs, to: String) -> Result<PlaneMap, CrsError> {
@@ -205,12 +205,11 @@ impl Cursor<'_> {
     #[inline]
     pub fn point(&mut self, x: f64, y: f64) -> Result<[f64; 2], CrsError> {
         let (x_squares, y_squares) = (x * self.map.per_side, y * self.map.per_side);
-        let (column, row) = (x_squares.floor(), y_squares.floor());
         // Written so that NaN is refused too.
-        if !(column.abs() < REACH && row.abs() < REACH) {
+        if !(x_squares.abs() < REACH && y_squares.abs() < REACH) {
             return Err(nowhere(x, y));
         }
-        let place = [column as i32, row as i32];
+        let place = [whole(x_squares), whole(y_squares)];
         let square = match &self.square {
             Some(square) if self.place == place => square,
             _ => {
@@ -218,8 +217,8 @@ impl Cursor<'_> {
                 self.square.insert(self.map.square(place)?)
             }
         };
-        let u = (x_squares - column) * 2.0 - 1.0;
-        let v = (y_squares - row) * 2.0 - 1.0;
+        let u = (x_squares - f64::from(place[0])) * 2.0 - 1.0;
+        let v = (y_squares - f64::from(place[1])) * 2.0 - 1.0;
         match square.value(u, v) {
             Some(point) => Ok(point),
             None => self.exactly(x, y),
@@ -261,6 +260,13 @@ impl Cursor<'_> {
         let bulge = 1.5 * side * side / 6.3e6 + 1e-3;
         Ok(image.expanded(bulge, bulge))
     }
+}
+
+/// Rounded down; `f64::floor` is a call into the mathematical library.
+#[inline]
+fn whole(value: f64) -> i32 {
+    let cut = value as i32;
+    cut - i32::from(f64::from(cut) > value)
 }
 
 fn nowhere(x: f64, y: f64) -> CrsError {

@@ -107,8 +107,9 @@ export class ReportPanel {
 
   private draw(): void {
     this.clear();
-    this.drawing = true;
+    // First of all it clears what was measured before, which would end the drawing.
     this.needs.measure.start('area');
+    this.drawing = true;
     this.render();
     this.needs.map.getCanvas().focus();
   }
@@ -211,6 +212,7 @@ export class ReportPanel {
       this.answer = answer;
       this.busy = false;
       this.choose(0);
+      this.element.focus();
       const { area_m2 } = answer.reports[0]!.boundary;
       this.needs.announce(t('reportReady', { area: formatArea(area_m2).main }));
     } catch (error) {

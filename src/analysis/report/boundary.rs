@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::super::AnalysisError;
 use super::super::divide::{LONGEST_REPORTED_M, divided};
-use super::{GRID_STEP_M, Maps, Outline, lonlat_of_grid};
+use super::{GRID_STEP_M, Maps, Outline, lonlat_of_grid, on_grid};
 use crate::crs::ellipsoid_area::polygon_area_centi_m2;
 use crate::crs::{Crs, CrsError, Datum, GaussKruger, ZoneWidth};
 use crate::geom::{Bbox, Geometry};
@@ -52,8 +52,7 @@ impl Prepared {
                     LONGEST_REPORTED_M,
                     pairs.map(|p| [p[0], p[1]]),
                     |[x, y]| {
-                        let point = cursor.point(x, y)?;
-                        points.push(point.map(|v| (v / GRID_STEP_M).round() as i64));
+                        points.push(on_grid(cursor.point(x, y)?));
                         Ok::<(), CrsError>(())
                     },
                 )?;
@@ -127,10 +126,7 @@ fn official_area(
     };
     let map = match own {
         Some(_) => None,
-        None => {
-            let to = Crs::from_user(&format!("EPSG:{}", zone.epsg()))?;
-            Some(maps.between(&boundary.crs, &to)?)
-        }
+        None => Some(maps.to_zone(&boundary.crs, zone)?),
     };
     let mut cursor = map.as_ref().map(|map| map.cursor());
     let geometry = &boundary.geometry;

@@ -28,9 +28,9 @@ use self::boundary::Prepared;
 use self::rules::{Measure, Measured, RuleSet, Text, Verdict};
 use self::touch::Touched;
 use super::{AnalysisError, Group};
-use crate::crs::{Crs, CrsError, Datum, PlaneMap};
+use crate::crs::{Crs, CrsError, Datum, GaussKruger, PlaneMap};
 use crate::geom::Bbox;
-use crate::overlay::{EXACT_PER_SQUARE, Scratch};
+use crate::overlay::{EXACT_PER_SQUARE, GridPoint, Scratch};
 use crate::query::Budget;
 use crate::store::Snapshot;
 
@@ -211,9 +211,9 @@ impl Maps {
         self.get(key, || PlaneMap::to_equal_area(from, datum))
     }
 
-    fn between(&self, from: &Crs, to: &Crs) -> Result<Arc<PlaneMap>, CrsError> {
-        let key = (from.definition.clone(), to.definition.clone());
-        self.get(key, || PlaneMap::between(from, to))
+    fn to_zone(&self, from: &Crs, zone: GaussKruger) -> Result<Arc<PlaneMap>, CrsError> {
+        let key = (from.definition.clone(), format!("zone {}", zone.epsg()));
+        self.get(key, || PlaneMap::to_zone(from, zone))
     }
 }
 
@@ -549,6 +549,16 @@ fn rounded_share(share: f64) -> f64 {
     } else {
         0.0
     }
+}
+
+/// The grid's point next to a position in the plane, halves away from zero. `f64::round` is a call
+/// into the mathematical library.
+#[inline]
+fn on_grid(position_m: [f64; 2]) -> GridPoint {
+    position_m.map(|v| {
+        let steps = v / GRID_STEP_M;
+        (steps + 0.5f64.copysign(steps)) as i64
+    })
 }
 
 /// The box of a place on the grid in degrees: the plane is cylindrical, so boxes stay boxes.

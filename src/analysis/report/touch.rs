@@ -4,7 +4,7 @@ use super::super::divide::{LONGEST_REPORTED_M, divided};
 use super::super::reader::text;
 use super::super::{AnalysisError, Group};
 use super::boundary::Prepared;
-use super::{GRID_STEP_M, Layer};
+use super::{GRID_STEP_M, Layer, on_grid};
 use crate::crs::{Crs, CrsError, Datum};
 use crate::format::fgb::FeatureView;
 use crate::geom::Bbox;
@@ -142,8 +142,7 @@ pub(super) fn read_rings(
         for (number, ring) in part.rings().enumerate() {
             let points = &mut rings.points;
             divided(crs, LONGEST_REPORTED_M, ring.points(), |[x, y]| {
-                let point = cursor.point(x, y)?;
-                points.push(point.map(|v| (v / GRID_STEP_M).round() as i64));
+                points.push(on_grid(cursor.point(x, y)?));
                 Ok::<(), CrsError>(())
             })?;
             rings.close(if number == 0 {

@@ -3,6 +3,9 @@
 //!
 //! Positions are x east, y north: longitude first, easting first. Only polygons are boundaries.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
 use serde_json::Value;
 
 use crate::analysis::report::Boundary;
@@ -113,8 +116,21 @@ pub fn read_crs(given: &str) -> Result<Crs, BoundaryError> {
     if code.is_empty() || code.len() > 6 || !code.bytes().all(|b| b.is_ascii_digit()) {
         return Err(wrong("expected EPSG:n".into()));
     }
-    Crs::from_user(code).map_err(|e| wrong(e.to_string()))
+    if let Some(crs) = KNOWN.lock().expect("no panic while held").get(code) {
+        return Ok(crs.clone());
+    }
+    let crs = Crs::from_user(code).map_err(|e| wrong(e.to_string()))?;
+    let mut known = KNOWN.lock().expect("no panic while held");
+    if known.len() >= MAX_KNOWN {
+        known.clear();
+    }
+    known.insert(code.to_string(), crs.clone());
+    Ok(crs)
 }
+
+/// Systems looked up before: PROJ takes a millisecond for each.
+static KNOWN: LazyLock<Mutex<HashMap<String, Crs>>> = LazyLock::new(Mutex::default);
+const MAX_KNOWN: usize = 256;
 
 struct Reader {
     crs: Crs,

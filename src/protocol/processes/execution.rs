@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use super::boundary::{BoundaryError, BoundaryLimits, read_crs, read_geojson, read_text};
 use crate::analysis::report::Boundary;
 use crate::analysis::{AreaMode, Grouping};
-use crate::crs::Crs;
 use crate::model::LayerName;
 use crate::protocol::{Methods, Problem, xyz};
 
@@ -167,7 +166,7 @@ pub fn read(
         Process::Report => {
             only(inputs, &["boundary", "layers", "crs", "outlines"])?;
             let crs = match inputs.get("crs").map(plain) {
-                None => Crs::from_user("EPSG:4490").map_err(Problem::internal)?,
+                None => read_crs("4490").map_err(Problem::internal)?,
                 Some(Value::String(given)) => read_crs(given).map_err(refused)?,
                 Some(_) => return Err(Problem::bad_parameter("input crs is a text: EPSG:n")),
             };
