@@ -99,7 +99,8 @@ fn main() {
     for (name, seconds, peak, out) in &mut makers {
         let archive = PmtilesFile::open(out).expect("an archive");
         let mut largest = 0;
-        for entry in archive.entries().expect("its directory") {
+        for entry in archive.runs() {
+            let entry = entry.expect("its directory");
             let bytes = archive.bytes_of(&entry).expect("a tile");
             if tile_of_id(entry.tile_id).is_some() {
                 largest = largest.max(unpacked(bytes).len());

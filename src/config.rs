@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::http;
+use crate::http::remote::S3Settings;
 
 /// What the server can be told; every word is optional. The flags of `onemap serve` and the words
 /// of the file are both this.
@@ -219,8 +220,15 @@ impl ServeSettings {
             )?,
             allow_cache_skip: self.allow_cache_skip.unwrap_or(default.allow_cache_skip),
             public_url: self.public_url,
+            s3: s3_settings(),
         })
     }
+}
+
+/// Keys and addresses for buckets, as the AWS SDKs take them from the environment.
+pub fn s3_settings() -> S3Settings {
+    let words = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+    S3Settings(words.collect())
 }
 
 fn in_range(

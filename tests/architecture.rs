@@ -40,6 +40,8 @@ const PLACES: &[(&str, &[&str])] = &[
     ("gdal", &["crs", "format", "source", "county", "cli"]),
     ("gdal_sys", &["crs", "format", "source", "county", "cli"]),
     ("clap", &["config", "cli", "main"]),
+    ("object_store", &["http"]),
+    ("rustls", &["http"]),
 ];
 const FORBIDDEN_NAMES: &[&str] = &[
     "util", "utils", "common", "helper", "helpers", "core", "manager", "misc",

@@ -19,11 +19,12 @@ use onemap::format::pmtiles::{
 };
 use onemap::format::tilematrixset;
 use onemap::geom::Bbox;
-use onemap::model::{TileCoord, TileGrid};
+use onemap::ingest::archive::{ArchiveOptions, import_archive};
+use onemap::model::{LayerName, TileContainer, TileCoord, TileGrid};
 use onemap::protocol::parse;
 use onemap::query::{Budget, SearchQuery, feature_by_id, search};
 use onemap::source::{SourceSpec, open};
-use onemap::store::{Snapshot, Store};
+use onemap::store::{LayerData, Snapshot, Store};
 use onemap::tile::{Options, TileLayer, vector_tile};
 use support::mangle::Mangler;
 use support::parcels;
@@ -171,11 +172,9 @@ fn pmtiles() {
                 assert!(bytes.len() <= sound.len() + 256);
             }
         }
-        if let Ok(entries) = file.entries() {
-            for entry in &entries {
-                let _place = tile_of_id(entry.tile_id);
-                let _bytes = file.bytes_of(entry);
-            }
+        for entry in file.runs().map_while(Result::ok) {
+            let _place = tile_of_id(entry.tile_id);
+            let _bytes = file.bytes_of(&entry);
         }
     }
     assert!(opened > 100 && unopened > 100, "{opened}, {unopened}");
@@ -207,6 +206,88 @@ fn mbtiles() {
         }
     }
     assert!(answered > 10, "{answered}");
+}
+
+/// An archive of somebody else becomes a layer, and its tiles are asked for.
+#[test]
+fn archives_as_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_or_create(dir.path()).unwrap();
+    let tile = |i: u64| zstd::bulk::compress(&vec![i as u8; 3000], 1).unwrap();
+    let (pm, mb) = (dir.path().join("a.pmtiles"), dir.path().join("a.mbtiles"));
+    let mut writer = PmtilesWriter::resume_or_create(&pm, "").unwrap();
+    let mut database = MbtilesWriter::create(&mb).unwrap();
+    for id in 0..85 {
+        let (z, x, y) = tile_of_id(id).unwrap();
+        writer.push(id, &tile(id)).unwrap();
+        database.push(z, x, y, &tile(id)).unwrap();
+    }
+    let description = Description {
+        tile_compression: Compression::Zstd,
+        tile_type: TileType::Mvt,
+        min_zoom: 0,
+        max_zoom: 3,
+        bounds_lonlat: [-180.0, -85.0, 180.0, 85.0],
+        center_zoom: 0,
+        center_lonlat: [0.0, 0.0],
+    };
+    let json = r#"{"vector_layers":[{"id":"a","fields":{"DLBM":"String"}}]}"#;
+    writer.finish(&description, json).unwrap();
+    database
+        .finish(&[("format", "pbf".into()), ("json", json.into())])
+        .unwrap();
+    let words: &[&[u8]] = &[
+        b"\x28\xb5\x2f\xfd",
+        b"\xff\xff\xff\xff\xff\xff\xff\x7f",
+        b"CREATE VIEW tiles AS SELECT 1",
+        b"vector_layers",
+    ];
+    let mut mangler = Mangler::new(0xA5C, words);
+    for (sound, container, times) in [
+        (pm, TileContainer::Pmtiles, 300),
+        (mb, TileContainer::Mbtiles, 60),
+    ] {
+        let sound = std::fs::read(sound).unwrap();
+        let (mut refused, mut answered, mut broken) = (0, 0, 0);
+        for round in 0..rounds(times) {
+            let path = dir.path().join("damaged");
+            // Between the front and the tiles there is much room with nothing in it.
+            let mut bytes = mangler.mangled(&sound, 300);
+            if round % 2 == 0 {
+                let (front, back) = sound.split_at(sound.len() * 3 / 4);
+                bytes = [front, &mangler.mangled(back, back.len())].concat();
+            }
+            std::fs::write(&path, bytes).unwrap();
+            let options = ArchiveOptions {
+                name: LayerName::new("a").unwrap(),
+                kind: None,
+                title: "a".into(),
+                attribution: None,
+            };
+            let Ok(layer) = import_archive(&store, &options, &path, container) else {
+                refused += 1;
+                continue;
+            };
+            let LayerData::Archive(file) = &layer.data else {
+                panic!("a local archive is one");
+            };
+            for id in 0..90 {
+                let (z, x, y) = tile_of_id(id).unwrap();
+                match file.tile(TileCoord { z, x, y }) {
+                    Ok(Some(stored)) => match stored.plain() {
+                        Ok(plain) => answered += usize::from(plain.len() <= 32 << 20),
+                        Err(_) => broken += 1,
+                    },
+                    Ok(None) => {}
+                    Err(_) => broken += 1,
+                }
+            }
+        }
+        assert!(
+            refused > 5 && answered > 100 && broken > 5,
+            "{container:?}: {refused} refused, {answered} answered, {broken} broken"
+        );
+    }
 }
 
 #[test]

@@ -511,7 +511,7 @@ fn an_archive_holds_the_tiles_the_server_sends() {
     let database = MbtilesFile::open(&mb).unwrap();
     assert!(archive.metadata().unwrap().contains("\"vector_layers\":[{"));
     let mut seen = 0;
-    for entry in archive.entries().unwrap() {
+    for entry in archive.runs().map(Result::unwrap) {
         for id in entry.tile_id..entry.tile_id + u64::from(entry.run) {
             let (z, x, y) = tile_of_id(id).unwrap();
             let stored = archive.tile(z, x, y).unwrap().unwrap();
@@ -567,9 +567,9 @@ fn parts_are_disjoint_and_together_the_whole() {
     let (dir, _store, snapshot) = workspace();
     let ids = |path: &std::path::Path| -> Vec<u64> {
         let archive = PmtilesFile::open(path).unwrap();
-        let entries = archive.entries().unwrap();
-        entries
-            .iter()
+        archive
+            .runs()
+            .map(Result::unwrap)
             .flat_map(|e| e.tile_id..e.tile_id + u64::from(e.run))
             .collect()
     };

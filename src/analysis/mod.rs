@@ -208,7 +208,7 @@ pub enum Progress {
 /// Why an analysis has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalysisError {
-    #[error("layer {layer} holds images, not polygons (影像图层不能叠加)")]
+    #[error("layer {layer} holds images or made tiles, not polygons (影像或瓦片图层不能叠加)")]
     NotVector { layer: String },
     #[error("layer {layer} has no polygons (图层没有面要素)")]
     NoPolygons { layer: String },

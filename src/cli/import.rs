@@ -11,10 +11,13 @@ use serde_json::json;
 use super::progress::Progress;
 use super::{Failure, Globals, Outcome};
 use crate::crs::Crs;
+use crate::http::remote;
+use crate::ingest::archive::{ArchiveOptions, container_of, import_archive, register_remote};
 use crate::ingest::raster::{ImageOptions, import_image};
 use crate::ingest::{self, Input, Options};
 use crate::model::{
     ImportCounts, IssueGroup, IssueLog, LayerGeometry, LayerKind, LayerName, Severity,
+    TileContainer,
 };
 use crate::source::raster::{RasterOptions, RasterSource};
 use crate::source::{self, SourceKind, SourceSpec, TextEncoding};
@@ -25,7 +28,8 @@ use crate::store::{Snapshot, Store};
 /// Any vector or image format GDAL reads: Shapefile, GeoPackage, GeoJSON, FlatGeobuf, File
 /// Geodatabase, GML, KML, CSV with WKT or x/y columns, GeoTIFF, …, zipped as well, and PostGIS as
 /// "PG:host=… dbname=…". A layer that exists gets a new generation; a running server shows it at
-/// once. 坐标系、编码自动识别;出错时原有数据保持不变。
+/// once. Archives of tiles (PMTiles, MBTiles) become layers as they are, PMTiles also from
+/// https:// and s3://. 坐标系、编码自动识别;出错时原有数据保持不变;瓦片归档可直接作为图层。
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples (示例):
@@ -34,11 +38,13 @@ Examples (示例):
   onemap import map parcels=parcels.zip --crs EPSG:4527 --encoding gb18030 --report issues.json
   onemap import map dom2024=dom.tif
   onemap import map landsat=L7.tif --bands 4,3,2
+  onemap import map base=base.pmtiles              an archive of tiles; MBTiles as well
+  onemap import map base=s3://bucket/base.pmtiles  stays there (keys: AWS_ACCESS_KEY_ID, AWS_ENDPOINT, …)
   onemap import map \"roads=PG:host=localhost dbname=gis\" --source-layer public.roads")]
 pub struct ImportArgs {
     /// Directory of the workspace; made when it does not exist
     pub workspace: PathBuf,
-    /// Layer name and where its data is
+    /// Layer name and where its data is; an archive of tiles may go without a name
     #[arg(required = true, value_name = "NAME=SOURCE")]
     pub layers: Vec<String>,
     /// Layer within the source, when it has several
@@ -182,7 +188,13 @@ fn requests(args: &ImportArgs) -> Result<Vec<(LayerName, String)>, Failure> {
     args.layers
         .iter()
         .map(|text| {
-            let (name, source) = text.split_once('=').ok_or_else(|| Failure::Usage {
+            let stem = |source| {
+                container_of(source)?;
+                Path::new(source).file_stem()?.to_str()
+            };
+            let named = text.split_once('=');
+            let named = named.or_else(|| Some((stem(text)?, text.as_str())));
+            let (name, source) = named.ok_or_else(|| Failure::Usage {
                 message: format!(
                     "{text:?}: expected NAME=SOURCE, for example dltb=DLTB.shp (应为 图层名=数据源)"
                 ),
@@ -203,9 +215,15 @@ fn one(
     location: &str,
 ) -> Result<Imported, Failure> {
     let started = std::time::Instant::now();
-    let (snapshot, counts, issues, pyramid_seconds) = match source::sniff(location)? {
-        SourceKind::Vector => vector(args, globals, store, name, location)?,
-        SourceKind::Raster => image(args, store, name, location)?,
+    let is_remote = location.contains("://");
+    let (snapshot, counts, issues, pyramid_seconds) = match container_of(location) {
+        Some(container) if is_remote || Path::new(location).is_file() => {
+            archive(args, store, name, location, container)?
+        }
+        Some(_) | None => match source::sniff(location)? {
+            SourceKind::Vector => vector(args, globals, store, name, location)?,
+            SourceKind::Raster => image(args, store, name, location)?,
+        },
     };
     Ok(Imported {
         name: name.clone(),
@@ -283,6 +301,29 @@ fn image(
     Ok((snapshot, counts, IssueLog::default(), 0.0))
 }
 
+fn archive(
+    args: &ImportArgs,
+    store: &Store,
+    name: &LayerName,
+    location: &str,
+    container: TileContainer,
+) -> Result<LayerResult, Failure> {
+    let options = ArchiveOptions {
+        name: name.clone(),
+        kind: args.kind,
+        title: args.title.clone().unwrap_or_else(|| name.to_string()),
+        attribution: args.attribution.clone(),
+    };
+    let snapshot = if location.contains("://") {
+        let front = remote::describe(location, &crate::config::s3_settings())?;
+        register_remote(store, &options, &front)?
+    } else {
+        import_archive(store, &options, Path::new(location), container)?
+    };
+    let counts = snapshot.manifest.counts;
+    Ok((snapshot, counts, IssueLog::default(), 0.0))
+}
+
 /// Of a source that is one file; a directory or a connection has none.
 fn source_checksum(location: &str) -> Result<Option<String>, Failure> {
     let path = Path::new(location);
@@ -327,6 +368,19 @@ fn summary(imported: &Imported) -> String {
             info.sample_type,
             imported.seconds,
             manifest.crs.label(),
+            imported.snapshot.generation,
+        )),
+        LayerGeometry::Tiles(info) => line(format!(
+            "{}: archive of {:?} tiles, zooms {} to {}, {} in {:.1} s (generation {})",
+            imported.name,
+            info.tiles,
+            info.minzoom,
+            info.maxzoom,
+            match &info.remote {
+                Some(remote) => format!("read from {}", remote.url),
+                None => "copied".to_string(),
+            },
+            imported.seconds,
             imported.snapshot.generation,
         )),
     }

@@ -147,6 +147,10 @@ fn line(snapshot: &Snapshot) -> String {
                 info.width_px, info.height_px, info.bands
             )
         }
+        LayerGeometry::Tiles(info) => {
+            let (tiles, low, high) = (info.tiles, info.minzoom, info.maxzoom);
+            format!("archive of {tiles:?} tiles, zooms {low} to {high}")
+        }
     };
     format!(
         "{}\t{}\t{}\t{content}\t{}\t{}",

@@ -125,6 +125,10 @@ pub enum Failure {
     #[error("--log {given:?}: {reason}")]
     LogLevel { given: String, reason: String },
     #[error(transparent)]
+    ImportArchive(#[from] crate::ingest::archive::ArchiveImportError),
+    #[error(transparent)]
+    Remote(#[from] crate::http::remote::RemoteError),
+    #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Analysis(crate::analysis::AnalysisError),
@@ -147,6 +151,8 @@ pub enum Failure {
     NoSuchGrid { name: String, known: Vec<String> },
     #[error("there is no layer {name:?} in this workspace (没有这个图层)")]
     NoSuchLayer { name: String },
+    #[error("layer {name:?} has no features to make tiles of (该图层没有要素,无法切片)")]
+    NoFeatures { name: String },
     #[error("cannot write the result: {0}")]
     Output(#[from] std::io::Error),
 }

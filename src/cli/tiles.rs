@@ -122,6 +122,11 @@ pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
                 .ok_or_else(|| Failure::NoSuchLayer { name: name.clone() })
         })
         .collect::<Result<Vec<_>, Failure>>()?;
+    if let Some(made) = snapshots.iter().find(|s| s.vector().is_none()) {
+        return Err(Failure::NoFeatures {
+            name: made.name().to_string(),
+        });
+    }
     let grids = store.grids()?;
     let grid = grids
         .iter()

@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -96,43 +98,167 @@ impl MbtilesWriter {
     }
 }
 
-/// An opened archive, own or foreign.
+/// A tile of more packed bytes is not given out; SQLite makes no text or blob that is longer.
+const MAX_TILE_BYTES: i32 = 16 << 20;
+/// A question to the archive takes no longer: `tiles` may be a view, and a view may never end.
+const LONGEST_QUESTION: Duration = Duration::from_secs(2);
+/// Steps of SQLite's machine between two looks at the clock.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+/// Connections kept for later questions.
+const MOST_IDLE: usize = 16;
+/// Names of metadata that are read.
+const MOST_METADATA: u32 = 1000;
+
+/// An opened archive, own or foreign; threads that ask at the same time have a connection each.
 pub struct MbtilesFile {
     path: PathBuf,
-    db: Mutex<Connection>,
+    idle: Mutex<Vec<Connection>>,
 }
 
 impl MbtilesFile {
-    /// Opens the archive for reading.
+    /// Opens an archive that nobody writes any more.
     ///
     /// # Errors
     /// [`FormatError`] when it cannot be read or has no tiles.
     pub fn open(path: &Path) -> Result<MbtilesFile, FormatError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags).map_err(|e| database(path, &e))?;
-        db.prepare("SELECT tile_data FROM tiles WHERE zoom_level = 0")
-            .map_err(|e| database(path, &e))?;
-        Ok(MbtilesFile {
+        let file = MbtilesFile {
             path: path.to_path_buf(),
-            db: Mutex::new(db),
-        })
+            idle: Mutex::new(Vec::new()),
+        };
+        file.ask(LONGEST_QUESTION, |db| {
+            db.prepare("SELECT zoom_level, tile_column, tile_row, tile_data FROM tiles")
+                .map(drop)
+        })?;
+        Ok(file)
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        // Percent signs, question marks and hashes have a meaning in such a name.
+        let name: String = self
+            .path
+            .to_string_lossy()
+            .chars()
+            .map(|c| match c {
+                '%' => "%25".to_string(),
+                '?' => "%3f".to_string(),
+                '#' => "%23".to_string(),
+                c => c.to_string(),
+            })
+            .collect();
+        let db = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
+        db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_TILE_BYTES)?;
+        db.execute_batch(
+            "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -4096;",
+        )?;
+        Ok(db)
+    }
+
+    /// Asks on a connection of its own, for no longer than `time`.
+    fn ask<T>(
+        &self,
+        time: Duration,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, FormatError> {
+        let kept = self.idle.lock().expect("no panic while held").pop();
+        let answer = || -> rusqlite::Result<(Connection, T)> {
+            let mut db = match kept {
+                Some(db) => db,
+                None => self.connect()?,
+            };
+            let until = Instant::now() + time;
+            db.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > until))?;
+            let answer = question(&db)?;
+            Ok((db, answer))
+        };
+        let (db, answer) = answer().map_err(|e| database(&self.path, &e))?;
+        let mut idle = self.idle.lock().expect("no panic while held");
+        if idle.len() < MOST_IDLE {
+            idle.push(db);
+        }
+        Ok(answer)
     }
 
     /// The stored bytes of a tile; rows count downwards here.
     ///
     /// # Errors
-    /// [`FormatError`] when the archive is broken.
+    /// [`FormatError`] when the archive is broken, or the tile larger than 16 MiB.
     pub fn tile(&self, z: u8, x: u32, y: u32) -> Result<Option<Vec<u8>>, FormatError> {
         if z > 30 || x >> z != 0 || y >> z != 0 {
             return Ok(None);
         }
-        let db = self.db.lock().expect("no panic while held");
-        let get = || {
+        self.ask(LONGEST_QUESTION, |db| {
             db.prepare_cached("SELECT tile_data FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3")?
                 .query_row(params![z, x, flipped(z, y)], |row| row.get(0))
                 .optional()
-        };
-        get().map_err(|e| database(&self.path, &e))
+        })
+    }
+
+    /// Any one of the tiles.
+    ///
+    /// # Errors
+    /// [`FormatError`] when the archive is broken.
+    pub fn first_tile(&self) -> Result<Option<Vec<u8>>, FormatError> {
+        self.ask(LONGEST_QUESTION, |db| {
+            db.query_row("SELECT tile_data FROM tiles LIMIT 1", [], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// Where all tiles are, in no order. Takes memory of sixteen bytes a tile.
+    ///
+    /// # Errors
+    /// [`FormatError`] when the archive is broken.
+    pub fn addresses(&self) -> Result<Vec<(u8, u32, u32)>, FormatError> {
+        const LONGEST: Duration = Duration::from_secs(3600);
+        let mut all = Vec::new();
+        let strange = self.ask(LONGEST, |db| {
+            let mut statement =
+                db.prepare("SELECT zoom_level, tile_column, tile_row FROM tiles")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (z, x, row): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                let side = 1i64 << z.clamp(0, 30);
+                if !(0..=30).contains(&z) || !(0..side).contains(&x) || !(0..side).contains(&row) {
+                    return Ok(Some((z, x, row)));
+                }
+                all.push((z as u8, x as u32, flipped(z as u8, row as u32)));
+            }
+            Ok(None)
+        })?;
+        match strange {
+            None => Ok(all),
+            Some((z, x, row)) => Err(FormatError::Malformed {
+                path: self.path.clone(),
+                found: format!("a tile at zoom {z}, column {x}, row {row}"),
+                expected: "tiles within the square of their zoom".to_string(),
+            }),
+        }
+    }
+
+    /// Lowest and highest zoom of the tiles there are.
+    ///
+    /// # Errors
+    /// [`FormatError`] when the archive is broken or has no tile.
+    pub fn zooms(&self) -> Result<(u8, u8), FormatError> {
+        const LONGEST: Duration = Duration::from_secs(60);
+        let (low, high): (Option<i64>, Option<i64>) = self.ask(LONGEST, |db| {
+            db.query_row(
+                "SELECT (SELECT min(zoom_level) FROM tiles), (SELECT max(zoom_level) FROM tiles)",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+        })?;
+        match (low.map(u8::try_from), high.map(u8::try_from)) {
+            (Some(Ok(low)), Some(Ok(high))) if high <= 30 => Ok((low, high)),
+            _ => Err(FormatError::Malformed {
+                path: self.path.clone(),
+                found: "no tiles, or tiles of an impossible zoom".to_string(),
+                expected: "tiles of zooms 0 to 30".to_string(),
+            }),
+        }
     }
 
     /// Names and values of the metadata, by name.
@@ -140,13 +266,11 @@ impl MbtilesFile {
     /// # Errors
     /// [`FormatError`] when the archive has no metadata.
     pub fn metadata(&self) -> Result<Vec<(String, String)>, FormatError> {
-        let db = self.db.lock().expect("no panic while held");
-        let get = || -> rusqlite::Result<Vec<(String, String)>> {
-            db.prepare("SELECT name, value FROM metadata ORDER BY name")?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        self.ask(LONGEST_QUESTION, |db| {
+            db.prepare("SELECT name, value FROM metadata ORDER BY name LIMIT ?1")?
+                .query_map([MOST_METADATA], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
-        };
-        get().map_err(|e| database(&self.path, &e))
+        })
     }
 }
 
@@ -181,7 +305,7 @@ mod tests {
         assert_eq!(file.tile(3, 2, 2).unwrap().as_deref(), Some(&b"sea"[..]));
         assert_eq!(file.tile(3, 2, 5).unwrap(), None);
         assert_eq!(file.tile(3, 99, 2).unwrap(), None);
-        let db = file.db.lock().unwrap();
+        let db = Connection::open(&path).unwrap();
         let count = |table: &str| {
             db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
                 row.get::<_, i64>(0)
@@ -196,6 +320,43 @@ mod tests {
                 .unwrap(),
             5
         );
+    }
+
+    /// A hostile archive: SQL of somebody else, run for every tile.
+    #[test]
+    fn a_view_that_never_ends_is_stopped_and_a_huge_tile_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let with_view = |name: &str, view: &str| {
+            let path = dir.path().join(name);
+            Connection::open(&path)
+                .unwrap()
+                .execute_batch(&format!(
+                    "CREATE TABLE metadata (name TEXT, value TEXT);
+                     CREATE VIEW tiles AS {view};"
+                ))
+                .unwrap();
+            MbtilesFile::open(&path).unwrap()
+        };
+        let endless = with_view(
+            "endless#1?.mbtiles",
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+             SELECT 3 AS zoom_level, i * 0 AS tile_column, i + 8 AS tile_row, x'00' AS tile_data FROM n",
+        );
+        let stopped = endless.tile(3, 0, 0).unwrap_err().to_string();
+        assert!(stopped.contains("interrupted"), "{stopped}");
+        let huge = with_view(
+            "huge.mbtiles",
+            "SELECT 0 AS zoom_level, 0 AS tile_column, 0 AS tile_row, zeroblob(17000000) AS tile_data",
+        );
+        let refused = huge.tile(0, 0, 0).unwrap_err().to_string();
+        assert!(refused.contains("too big"), "{refused}");
+        let text = with_view(
+            "text.mbtiles",
+            "SELECT 0 AS zoom_level, 7 AS tile_column, 0 AS tile_row, 'text' AS tile_data",
+        );
+        assert!(text.first_tile().is_err());
+        let strange = text.addresses().unwrap_err().to_string();
+        assert!(strange.contains("zoom 0, column 7, row 0"), "{strange}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod mvt;
 pub mod pmtiles;
 pub mod pyramid;
 pub mod tilematrixset;
+pub mod unpack;
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! PMTiles version 3, writing and reading. <https://github.com/protomaps/PMTiles/blob/main/spec/v3/spec.md>
+//! PMTiles version 3: writing here, reading in [`read`]. <https://github.com/protomaps/PMTiles/blob/main/spec/v3/spec.md>
 //!
 //! Tiles are written in the order of their ids (the Hilbert curve, zoom by zoom), equal tiles
 //! once, runs of equal tiles as one entry. The first 16 KiB are kept for header and root
@@ -13,31 +13,20 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use libdeflater::{CompressionLvl, Compressor, Decompressor};
-use memmap2::Mmap;
+use libdeflater::{CompressionLvl, Compressor};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::FormatError;
+pub use super::unpack::Compression;
+
+mod read;
+
+pub use read::{Directory, Header, Place, PmtilesFile, TileRuns, id_within};
 
 const MAGIC: &[u8; 7] = b"PMTiles";
 const HEADER_BYTES: usize = 127;
 /// Header and root directory must lie in the first 16 KiB.
 const FRONT_BYTES: usize = 16_384;
-/// Directories nest no deeper than this in a well-formed archive.
-const MAX_DEPTH: usize = 4;
-/// A directory is not believed to unpack to more than this.
-const MAX_DIRECTORY_BYTES: usize = 1 << 28;
-
-/// How the bytes of tiles or directories are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    Unknown = 0,
-    None = 1,
-    Gzip = 2,
-    Brotli = 3,
-    Zstd = 4,
-}
-
 /// What the tiles are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TileType {
@@ -466,65 +455,12 @@ fn serialized(entries: &[Entry]) -> Vec<u8> {
     out
 }
 
-fn deserialized(bytes: &[u8]) -> Option<Vec<Entry>> {
-    let mut at = 0;
-    let count = usize::try_from(take_varint(bytes, &mut at)?).ok()?;
-    // Each entry takes at least four bytes; a larger count is a lie.
-    if count > bytes.len() / 4 {
-        return None;
-    }
-    let mut entries = vec![
-        Entry {
-            tile_id: 0,
-            offset: 0,
-            length: 0,
-            run: 0
-        };
-        count
-    ];
-    let mut last = 0u64;
-    for entry in &mut entries {
-        last = last.checked_add(take_varint(bytes, &mut at)?)?;
-        entry.tile_id = last;
-    }
-    for entry in &mut entries {
-        entry.run = u32::try_from(take_varint(bytes, &mut at)?).ok()?;
-    }
-    for entry in &mut entries {
-        entry.length = u32::try_from(take_varint(bytes, &mut at)?).ok()?;
-    }
-    for i in 0..count {
-        let value = take_varint(bytes, &mut at)?;
-        entries[i].offset = match value {
-            0 if i > 0 => entries[i - 1]
-                .offset
-                .checked_add(u64::from(entries[i - 1].length))?,
-            0 => return None,
-            _ => value - 1,
-        };
-    }
-    Some(entries)
-}
-
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
     }
     out.push(value as u8);
-}
-
-fn take_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let byte = *bytes.get(*at)?;
-        *at += 1;
-        value |= u64::from(byte & 0x7F) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -535,216 +471,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
         .expect("the bound suffices");
     out.truncate(len);
     out
-}
-
-/// An opened archive; cheap to read from many threads.
-pub struct PmtilesFile {
-    path: PathBuf,
-    map: Mmap,
-    pub description: Description,
-    root: Vec<Entry>,
-    internal: Compression,
-    metadata: std::ops::Range<u64>,
-    leaves: std::ops::Range<u64>,
-    tiles: std::ops::Range<u64>,
-}
-
-impl PmtilesFile {
-    /// Maps the archive and reads header and root directory.
-    ///
-    /// # Errors
-    /// [`FormatError`] when it cannot be read or is not a PMTiles archive of version 3 whose
-    /// directories are plain or gzipped.
-    pub fn open(path: &Path) -> Result<PmtilesFile, FormatError> {
-        let file = File::open(path).map_err(|source| io(path, source))?;
-        // SAFETY: archives are replaced by renaming, never written in place while served.
-        let map = unsafe { Mmap::map(&file) }.map_err(|source| io(path, source))?;
-        let malformed = |found: &str, expected: &str| FormatError::Malformed {
-            path: path.to_path_buf(),
-            found: found.to_string(),
-            expected: expected.to_string(),
-        };
-        if map.len() < HEADER_BYTES || &map[..7] != MAGIC {
-            return Err(malformed("no PMTiles signature", "\"PMTiles\""));
-        }
-        if map[7] != 3 {
-            return Err(malformed(&format!("version {}", map[7]), "version 3"));
-        }
-        let word = |i: usize| {
-            u64::from_le_bytes(map[8 + 8 * i..16 + 8 * i].try_into().expect("eight bytes"))
-        };
-        let section = |i: usize| {
-            word(i)
-                .checked_add(word(i + 1))
-                .filter(|&end| end <= map.len() as u64)
-                .map(|end| word(i)..end)
-                .ok_or_else(|| malformed("a section beyond the end of the file", "a complete file"))
-        };
-        let (root, metadata, leaves, tiles) = (section(0)?, section(2)?, section(4)?, section(6)?);
-        let compression = |byte: u8| match byte {
-            1 => Compression::None,
-            2 => Compression::Gzip,
-            3 => Compression::Brotli,
-            4 => Compression::Zstd,
-            _ => Compression::Unknown,
-        };
-        let internal = compression(map[97]);
-        let degrees = |at: usize| {
-            f64::from(i32::from_le_bytes(
-                map[at..at + 4].try_into().expect("four bytes"),
-            )) / 1e7
-        };
-        let description = Description {
-            tile_compression: compression(map[98]),
-            tile_type: match map[99] {
-                1 => TileType::Mvt,
-                2 => TileType::Png,
-                3 => TileType::Jpeg,
-                4 => TileType::Webp,
-                5 => TileType::Avif,
-                _ => TileType::Unknown,
-            },
-            min_zoom: map[100],
-            max_zoom: map[101],
-            bounds_lonlat: [degrees(102), degrees(106), degrees(110), degrees(114)],
-            center_zoom: map[118],
-            center_lonlat: [degrees(119), degrees(123)],
-        };
-        let packed = &map[root.start as usize..root.end as usize];
-        let root = unpacked(packed, internal)
-            .and_then(|bytes| deserialized(&bytes))
-            .ok_or_else(|| {
-                malformed(
-                    "an unreadable root directory",
-                    "a plain or gzipped directory",
-                )
-            })?;
-        Ok(PmtilesFile {
-            path: path.to_path_buf(),
-            description,
-            root,
-            internal,
-            metadata,
-            leaves,
-            tiles,
-            map,
-        })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The JSON metadata, or `None` when it cannot be unpacked or is no UTF-8.
-    pub fn metadata(&self) -> Option<String> {
-        let packed = &self.map[self.metadata.start as usize..self.metadata.end as usize];
-        String::from_utf8(unpacked(packed, self.internal)?).ok()
-    }
-
-    /// The stored bytes of a tile.
-    ///
-    /// # Errors
-    /// [`FormatError`] when a directory on the way is broken.
-    pub fn tile(&self, z: u8, x: u32, y: u32) -> Result<Option<&[u8]>, FormatError> {
-        if z > 26 || x >> z != 0 || y >> z != 0 {
-            return Ok(None);
-        }
-        let id = tile_id(z, x, y);
-        let mut leaf: Option<Vec<Entry>> = None;
-        for _ in 0..MAX_DEPTH {
-            let directory = leaf.as_deref().unwrap_or(&self.root);
-            let Some(i) = directory
-                .partition_point(|e| e.tile_id <= id)
-                .checked_sub(1)
-            else {
-                return Ok(None);
-            };
-            let entry = directory[i];
-            if entry.run > 0 {
-                if id - entry.tile_id >= u64::from(entry.run) {
-                    return Ok(None);
-                }
-                return self.slice(&self.tiles, &entry).map(Some);
-            }
-            leaf = Some(self.leaf(&entry)?);
-        }
-        Err(self.broken("directories nested too deeply"))
-    }
-
-    /// Every run of tiles with its bytes, in the order of the ids.
-    ///
-    /// # Errors
-    /// [`FormatError`] when a directory is broken.
-    pub fn entries(&self) -> Result<Vec<Entry>, FormatError> {
-        let mut all = Vec::new();
-        self.append_entries(&self.root, 0, &mut all)?;
-        Ok(all)
-    }
-
-    fn append_entries(
-        &self,
-        directory: &[Entry],
-        depth: usize,
-        all: &mut Vec<Entry>,
-    ) -> Result<(), FormatError> {
-        for entry in directory {
-            if entry.run > 0 {
-                all.push(*entry);
-            } else if depth + 1 < MAX_DEPTH {
-                self.append_entries(&self.leaf(entry)?, depth + 1, all)?;
-            } else {
-                return Err(self.broken("directories nested too deeply"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The bytes of an entry of [`PmtilesFile::entries`].
-    pub fn bytes_of(&self, entry: &Entry) -> Result<&[u8], FormatError> {
-        self.slice(&self.tiles, entry)
-    }
-
-    fn leaf(&self, entry: &Entry) -> Result<Vec<Entry>, FormatError> {
-        unpacked(self.slice(&self.leaves, entry)?, self.internal)
-            .and_then(|bytes| deserialized(&bytes))
-            .ok_or_else(|| self.broken("an unreadable leaf directory"))
-    }
-
-    fn slice(&self, section: &std::ops::Range<u64>, entry: &Entry) -> Result<&[u8], FormatError> {
-        let start = section.start.checked_add(entry.offset);
-        let end = start.and_then(|start| start.checked_add(u64::from(entry.length)));
-        match (start, end) {
-            (Some(start), Some(end)) if end <= section.end => {
-                Ok(&self.map[start as usize..end as usize])
-            }
-            _ => Err(self.broken("an entry beyond its section")),
-        }
-    }
-
-    fn broken(&self, found: &str) -> FormatError {
-        FormatError::Malformed {
-            path: self.path.clone(),
-            found: found.to_string(),
-            expected: "a sound PMTiles archive".to_string(),
-        }
-    }
-}
-
-fn unpacked(bytes: &[u8], compression: Compression) -> Option<Vec<u8>> {
-    match compression {
-        Compression::None => Some(bytes.to_vec()),
-        Compression::Gzip => {
-            // The last four bytes of a gzip member are the length of what was packed.
-            let len = u32::from_le_bytes(*bytes.last_chunk::<4>()?) as usize;
-            if len > MAX_DIRECTORY_BYTES || len / 1032 > bytes.len() {
-                return None;
-            }
-            let mut out = vec![0; len];
-            let got = Decompressor::new().gzip_decompress(bytes, &mut out).ok()?;
-            (got == len).then_some(out)
-        }
-        Compression::Unknown | Compression::Brotli | Compression::Zstd => None,
-    }
 }
 
 #[cfg(test)]
@@ -799,7 +525,7 @@ mod tests {
         };
         writer.finish(&description, "{\"name\":\"x\"}").unwrap();
         let file = PmtilesFile::open(&path).unwrap();
-        assert_eq!(file.description, description);
+        assert_eq!(file.header.description, description);
         assert_eq!(file.metadata().unwrap(), "{\"name\":\"x\"}");
         let at = |i: u64| {
             let (z, x, y) = tile_of_id(first + i).unwrap();
@@ -809,14 +535,8 @@ mod tests {
         assert_eq!(at(59_999).unwrap().len(), 8 * (59_999 % 3 + 1));
         assert_eq!(at(60_000), None);
         assert_eq!(file.tile(3, 0, 0).unwrap(), None);
-        assert_eq!(
-            file.entries()
-                .unwrap()
-                .iter()
-                .map(|e| u64::from(e.run))
-                .sum::<u64>(),
-            60_000
-        );
+        let runs: Vec<Entry> = file.runs().map(Result::unwrap).collect();
+        assert_eq!(runs.iter().map(|e| u64::from(e.run)).sum::<u64>(), 60_000);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -869,13 +589,5 @@ mod tests {
                 .tile_count(),
             0
         );
-    }
-
-    #[test]
-    fn a_count_that_the_bytes_cannot_hold_is_refused() {
-        let mut bytes = Vec::new();
-        put_varint(&mut bytes, u64::MAX / 2);
-        bytes.extend([0; 64]);
-        assert_eq!(deserialized(&bytes), None);
     }
 }

@@ -41,7 +41,15 @@ pub async fn tile_json(
     let base = base_url(app, client.headers);
     document(app, client, "application/json", move |app, _| {
         let snapshots = app.snapshots(&layers)?;
-        let kinds: Vec<bool> = snapshots.iter().map(|s| s.vector().is_some()).collect();
+        if snapshots.len() > 1
+            && let Some(archive) = snapshots.iter().find(|s| s.tiles().is_some())
+        {
+            return Err(Problem::bad_parameter(format!(
+                "layer {:?} is an archive of tiles, which is asked for alone (归档图层须单独请求)",
+                archive.name()
+            )));
+        }
+        let kinds: Vec<bool> = snapshots.iter().map(|s| s.shows_images()).collect();
         if kinds.contains(&true) && kinds.contains(&false) {
             return Err(Problem::wrong_format(
                 "layers of features and layers of images are not in one tile",

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::io::Write;
 
+use hyper::HeaderMap;
+use hyper::header;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
 /// How a body is sent.
@@ -83,6 +85,28 @@ impl Encoding {
             }
         }
         best.1
+    }
+
+    /// True when the client takes this coding, whatever it likes best.
+    pub fn is_accepted(self, headers: &HeaderMap) -> bool {
+        let Some(token) = self.token() else {
+            return true;
+        };
+        let accepted = headers
+            .get(header::ACCEPT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let mut any = false;
+        for item in accepted.split(',') {
+            let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+            let taken = thousandths(parameters) > 0;
+            match name.trim() {
+                name if name.eq_ignore_ascii_case(token) => return taken,
+                "*" => any = taken,
+                _ => {}
+            }
+        }
+        any
     }
 
     /// Brings plain bytes into this coding; too short ones stay plain, as the result says.
@@ -192,6 +216,22 @@ mod tests {
         assert_eq!(negotiate("gzip;q=banana"), Encoding::Identity);
         assert_eq!(negotiate("gzip;q=NaN, br;q=1e9"), Encoding::Identity);
         assert_eq!(Encoding::negotiate(Some(b"\xff\xfe")), Encoding::Identity);
+    }
+
+    #[test]
+    fn a_coding_is_taken_when_it_is_named_or_anything_is() {
+        let takes_gzip = |accepted: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
+            Encoding::Gzip.is_accepted(&headers)
+        };
+        for yes in ["gzip", "zstd, GZIP;q=0.1", "*", "br, *;q=0.5"] {
+            assert!(takes_gzip(yes), "{yes}");
+        }
+        for no in ["", "zstd", "gzip;q=0, *", "*;q=0", "x-gzip"] {
+            assert!(!takes_gzip(no), "{no}");
+        }
+        assert!(Encoding::Identity.is_accepted(&HeaderMap::new()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod metrics;
 mod pool;
 mod portal;
 mod processes;
+pub mod remote;
 mod service;
 mod stream;
 mod styles;
@@ -39,6 +40,7 @@ use metrics::{Metrics, add_one};
 use pool::{Pool, Refused};
 use portal::Portal;
 use processes::Processes;
+use remote::{Remotes, S3Settings};
 use service::Service;
 use stream::{Answering, Limited};
 use tiles::TileCache;
@@ -66,6 +68,8 @@ pub struct Options {
     pub allow_cache_skip: bool,
     /// The server's address in documents, when it is not what clients write into `Host`.
     pub public_url: Option<String>,
+    /// For layers whose archive is in a bucket.
+    pub s3: S3Settings,
 }
 
 impl Default for Options {
@@ -84,6 +88,7 @@ impl Default for Options {
             max_head_bytes: 64 << 10,
             allow_cache_skip: false,
             public_url: None,
+            s3: S3Settings::default(),
         }
     }
 }
@@ -116,6 +121,7 @@ struct App {
     metrics: Metrics,
     portal: Portal,
     processes: Processes,
+    remotes: Remotes,
     id_prefix: u32,
     last_id: AtomicU64,
     stopping: AtomicBool,
@@ -138,6 +144,7 @@ impl App {
             metrics: Metrics::default(),
             portal: Portal::new(),
             processes: Processes::new(options.threads),
+            remotes: Remotes::new(options.s3.clone()),
             id_prefix: now.map_or(0, |now| now.as_micros() as u32) ^ std::process::id(),
             last_id: AtomicU64::new(0),
             stopping: AtomicBool::new(false),

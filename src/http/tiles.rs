@@ -22,12 +22,14 @@ use super::documents::Client;
 use super::encoding::Encoding;
 use super::metrics::{Endpoint, add_one};
 use super::{App, refused};
-use crate::model::{LayerName, TileCoord};
+use crate::format::unpack::Compression;
+use crate::model::{LayerName, TileContent, TileCoord};
+use crate::protocol::tilejson::PLAIN_GRID;
 use crate::protocol::xyz::{TileFormat, TileRequest};
 use crate::protocol::{Problem, tilejson};
 use crate::query::Budget;
-use crate::render::image::{ImageRequest, image_tile};
-use crate::store::Snapshot;
+use crate::render::image::{ImageFormat, ImageRequest, image_tile};
+use crate::store::{LayerData, Snapshot, StoredTile};
 use crate::tile::{self, TileLayer, Timings, VectorTile, vector_tile};
 
 /// Addresses remembered; each costs some two hundred bytes.
@@ -123,6 +125,10 @@ pub fn cached(
     if hot.version != app.store.version().ok()? {
         return None;
     }
+    // A packed archive is sent as it is even to who would like another coding better.
+    if hot.key.encoding != encoding && !hot.key.encoding.is_accepted(headers) {
+        return None;
+    }
     let body = app.tiles.tiles.get(&hot.key)?;
     add_one(&app.metrics.cache_hits);
     let endpoint = endpoint(hot.key.format);
@@ -169,13 +175,16 @@ pub async fn answer(
         Some(open) => open,
         None => opened_now(app, request.layers.clone(), deadline).await?,
     };
-    check(&snapshots, &request)?;
+    check(&snapshots, &request, grid == app.plain_grid)?;
     let key = Key {
         what: what(&snapshots, request.fields.as_deref()).into(),
         grid,
         tile,
         format: request.format,
         encoding: match request.format {
+            TileFormat::Mvt if keeps_gzip(&snapshots) && Encoding::Gzip.is_accepted(headers) => {
+                Encoding::Gzip
+            }
             TileFormat::Mvt => encoding,
             TileFormat::Image(_) => Encoding::Identity,
         },
@@ -244,9 +253,22 @@ async fn opened_now(
     opened.map_err(|r| refused(app, r))?
 }
 
+/// True for an archive: its vector tiles are packed already, mostly with gzip.
+fn keeps_gzip(snapshots: &[Arc<Snapshot>]) -> bool {
+    matches!(snapshots, [one] if one.tiles().is_some())
+}
+
 /// Refuses what the layers cannot give, before anything is computed.
-fn check(snapshots: &[Arc<Snapshot>], request: &TileRequest) -> Result<(), Problem> {
+fn check(
+    snapshots: &[Arc<Snapshot>],
+    request: &TileRequest,
+    is_plain_grid: bool,
+) -> Result<(), Problem> {
     for snapshot in snapshots {
+        if let Some(info) = snapshot.tiles() {
+            let alone = snapshots.len() == 1;
+            return check_archive(snapshot.name(), info.tiles, request, is_plain_grid, alone);
+        }
         let (offered, wanted_vector) = (
             snapshot.vector().is_some(),
             request.format == TileFormat::Mvt,
@@ -273,6 +295,45 @@ fn check(snapshots: &[Arc<Snapshot>], request: &TileRequest) -> Result<(), Probl
                 "no layer of the tile has a field {field:?} (没有该字段)"
             )));
         }
+    }
+    Ok(())
+}
+
+/// An archive has what was put into it and nothing else.
+fn check_archive(
+    name: &str,
+    tiles: TileContent,
+    request: &TileRequest,
+    is_plain_grid: bool,
+    alone: bool,
+) -> Result<(), Problem> {
+    let matches = match (request.format, tiles) {
+        (TileFormat::Mvt, tiles) => !tiles.is_image(),
+        (TileFormat::Image(ImageFormat::Png), TileContent::Png)
+        | (TileFormat::Image(ImageFormat::Jpeg), TileContent::Jpeg)
+        | (TileFormat::Image(ImageFormat::Webp), TileContent::Webp) => true,
+        (TileFormat::Image(_), _) => false,
+    };
+    if !matches {
+        let extension = tiles.extension();
+        return Err(Problem::wrong_format(format!(
+            "layer {name:?} is an archive of tiles, offered as .{extension}"
+        )));
+    }
+    if !is_plain_grid {
+        return Err(Problem::wrong_format(format!(
+            "layer {name:?} is an archive of tiles of the grid {PLAIN_GRID}"
+        )));
+    }
+    if !alone {
+        return Err(Problem::bad_parameter(format!(
+            "layer {name:?} is an archive of tiles, which is asked for alone (归档图层须单独请求)"
+        )));
+    }
+    if request.fields.is_some() {
+        return Err(Problem::bad_parameter(format!(
+            "layer {name:?} is an archive of tiles with the fields they have (归档图层不能选择字段)"
+        )));
     }
     Ok(())
 }
@@ -336,10 +397,97 @@ async fn compute(
     deadline: Instant,
 ) -> Result<Computed, Problem> {
     let key = key.clone();
+    if let [archive] = snapshots.as_slice()
+        && archive.tiles().is_some()
+    {
+        return from_archive(app, archive.clone(), key, deadline).await;
+    }
     let job_app = app.clone();
     let job = move |budget: &Budget| compute_now(&job_app, &snapshots, &request, &key, budget);
     let computed = app.pool.run(deadline, job).await;
     computed.map_err(|r| refused(app, r))?
+}
+
+/// A tile that somebody made beforehand.
+async fn from_archive(
+    app: &Arc<App>,
+    snapshot: Arc<Snapshot>,
+    key: Key,
+    deadline: Instant,
+) -> Result<Computed, Problem> {
+    let info = snapshot.tiles();
+    let fetched = match info.and_then(|info| info.remote.as_ref()) {
+        None => None,
+        Some(remote) => {
+            let fetched = app
+                .remotes
+                .tile(&snapshot, remote, key.tile, deadline)
+                .await;
+            let fetched = fetched.ok_or_else(Problem::timeout)?;
+            fetched.map_err(|error| Problem::remote_failed(snapshot.name(), error))?
+        }
+    };
+    let job_app = app.clone();
+    let job = move |_: &Budget| {
+        let stored = match (&snapshot.data, fetched) {
+            (LayerData::Archive(file), _) => file.tile(key.tile).map_err(Problem::internal)?,
+            (_, None) => None,
+            (_, Some((bytes, compression))) => Some(StoredTile {
+                bytes: Vec::from(bytes).into(),
+                compression,
+            }),
+        };
+        add_one(&job_app.metrics.tiles_computed);
+        let packing = std::time::Instant::now();
+        let body = archived_body(stored, &key, snapshot.name())?;
+        Ok(Computed {
+            body,
+            timings: Timings::default(),
+            compress: packing.elapsed(),
+        })
+    };
+    let computed = app.pool.run(deadline, job).await;
+    computed.map_err(|r| refused(app, r))?
+}
+
+/// A stored tile for the client: as it is when it is packed the way the client takes it. It is
+/// unpacked in any case: nobody is sent what cannot be.
+fn archived_body(stored: Option<StoredTile<'_>>, key: &Key, layer: &str) -> Result<Body, Problem> {
+    let (plain, stored) = match stored {
+        None => (Vec::new(), None),
+        Some(stored) => {
+            let plain = stored.plain().map_err(|error| {
+                let TileCoord { z, x, y } = key.tile;
+                Problem::internal(format!("layer {layer}: tile {z}/{x}/{y}: {error}"))
+            })?;
+            (plain, Some(stored))
+        }
+    };
+    let media_type = match (key.format, TileContent::of_image(&plain)) {
+        (TileFormat::Mvt, _) => MVT,
+        // Archives mix JPEG and PNG under one name; the bytes say what they are.
+        (_, Some(TileContent::Png)) => ImageFormat::Png.media_type(),
+        (_, Some(TileContent::Jpeg)) => ImageFormat::Jpeg.media_type(),
+        (_, Some(TileContent::Webp)) => ImageFormat::Webp.media_type(),
+        (TileFormat::Image(format), _) if plain.is_empty() => format.media_type(),
+        (TileFormat::Image(_), _) => {
+            let TileCoord { z, x, y } = key.tile;
+            let what = format!("layer {layer}: tile {z}/{x}/{y} is no picture");
+            return Err(Problem::internal(what));
+        }
+    };
+    let (hash, plain_len) = (xxh3_128(&plain), plain.len());
+    let (used, bytes) = match stored {
+        Some(stored)
+            if key.encoding == Encoding::Gzip
+                && matches!(stored.compression, Compression::Gzip | Compression::Unknown)
+                && Compression::of_bytes(&stored.bytes) == Compression::Gzip =>
+        {
+            (Encoding::Gzip, stored.bytes.into_owned())
+        }
+        Some(_) | None => key.encoding.compress(plain),
+    };
+    Ok(Body::new(bytes.into(), used, plain_len, hash, media_type))
 }
 
 /// On the pool.

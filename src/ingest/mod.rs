@@ -11,6 +11,7 @@
 //! Memory is bounded by the sort's budget and by the largest layer that gets a pyramid, whatever
 //! the number of features. It does not open files (`source`) and does not decide what is current (`store`).
 
+pub mod archive;
 pub mod check;
 mod identity;
 mod prepare;

@@ -1,5 +1,7 @@
 //! The manifest of a generation: what is in it, where it came from, what its files hash to.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{IssueCode, LayerKind, LayerName, Schema, Severity};
@@ -31,12 +33,13 @@ pub struct Manifest {
     pub files: Vec<FileSum>,
 }
 
-/// Vector or raster content.
+/// Vector or raster content, or tiles that somebody made beforehand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "content", rename_all = "lowercase")]
 pub enum LayerGeometry {
     Vector(VectorInfo),
     Raster(RasterInfo),
+    Tiles(TilesInfo),
 }
 
 /// What a vector layer holds.
@@ -75,6 +78,97 @@ pub struct RasterInfo {
     pub geo_transform: [f64; 6],
     pub minzoom: u8,
     pub maxzoom: u8,
+}
+
+/// What an archive of tiles holds; its grid is the Web Mercator quad.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TilesInfo {
+    pub container: TileContainer,
+    pub tiles: TileContent,
+    pub minzoom: u8,
+    pub maxzoom: u8,
+    /// What is in the vector tiles; empty for images.
+    pub vector_layers: Vec<TilesLayer>,
+    /// Where it is, when it is not in the generation's directory.
+    pub remote: Option<RemoteArchive>,
+}
+
+/// What tiles are packed into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TileContainer {
+    Pmtiles,
+    Mbtiles,
+}
+
+/// What made tiles are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TileContent {
+    Mvt,
+    Png,
+    Jpeg,
+    Webp,
+}
+
+impl TileContent {
+    pub fn is_image(self) -> bool {
+        self != TileContent::Mvt
+    }
+
+    /// The ending of a tile's address.
+    pub fn extension(self) -> &'static str {
+        match self {
+            TileContent::Mvt => "mvt",
+            TileContent::Png => "png",
+            TileContent::Jpeg => "jpg",
+            TileContent::Webp => "webp",
+        }
+    }
+
+    /// The kind of an image by its first bytes; `None` for what is no image of these kinds.
+    pub fn of_image(bytes: &[u8]) -> Option<TileContent> {
+        match bytes {
+            [0x89, b'P', b'N', b'G', ..] => Some(TileContent::Png),
+            [0xFF, 0xD8, 0xFF, ..] => Some(TileContent::Jpeg),
+            [
+                b'R',
+                b'I',
+                b'F',
+                b'F',
+                _,
+                _,
+                _,
+                _,
+                b'W',
+                b'E',
+                b'B',
+                b'P',
+                ..,
+            ] => Some(TileContent::Webp),
+            _ => None,
+        }
+    }
+}
+
+/// A layer within vector tiles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TilesLayer {
+    pub id: String,
+    /// Names of attributes, and what TileJSON calls their types.
+    pub fields: BTreeMap<String, String>,
+    pub minzoom: u8,
+    pub maxzoom: u8,
+}
+
+/// An archive that is read range by range from another machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemoteArchive {
+    /// `https://…`, `http://…` or `s3://bucket/key`, without secrets.
+    pub url: String,
+    /// What it must still be: another one is another archive.
+    pub e_tag: Option<String>,
+    pub bytes: u64,
 }
 
 /// Where a generation came from.

@@ -15,5 +15,5 @@ pub use issue::{Issue, IssueCode, IssueGroup, IssueLog, Severity};
 pub use layer::{LayerKind, LayerName, LayerNameError};
 pub use manifest::{
     FORMAT_VERSION, FileSum, ImportCounts, IssueCount, LayerGeometry, Manifest, RasterInfo,
-    SourceInfo, VectorInfo,
+    RemoteArchive, SourceInfo, TileContainer, TileContent, TilesInfo, TilesLayer, VectorInfo,
 };

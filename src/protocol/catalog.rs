@@ -52,6 +52,9 @@ fn layer(snapshot: &Snapshot, grid: &TileGrid) -> Value {
             json!(info.features),
         ),
         LayerGeometry::Raster(_) => ("raster", json!([]), Value::Null),
+        LayerGeometry::Tiles(info) if info.tiles.is_image() => ("raster", json!([]), Value::Null),
+        // Nobody knows what is in all tiles; the style takes every kind of geometry.
+        LayerGeometry::Tiles(_) => ("mixed", json!([]), Value::Null),
     };
     let name = encode(snapshot.name());
     json!({

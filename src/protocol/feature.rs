@@ -17,7 +17,7 @@ const DECIMALS: f64 = 1e9;
 /// One feature with all its attributes.
 pub fn document(snapshot: &Snapshot, found: &Found<'_>) -> Result<Value, Problem> {
     let Some((_, info)) = snapshot.vector() else {
-        return Err(Problem::wrong_format("the layer holds images"));
+        return Err(Problem::wrong_format("the layer holds no features"));
     };
     let to_lonlat = lonlat(snapshot)?;
     let geometry = found.view.geometry().map(|g| g.to_geometry());
@@ -34,7 +34,7 @@ pub fn document(snapshot: &Snapshot, found: &Found<'_>) -> Result<Value, Problem
 /// The results of a search.
 pub fn matches(snapshot: &Snapshot, found: &Matches) -> Result<Value, Problem> {
     let Some((data, info)) = snapshot.vector() else {
-        return Err(Problem::wrong_format("the layer holds images"));
+        return Err(Problem::wrong_format("the layer holds no features"));
     };
     let mut list = Vec::with_capacity(found.matches.len());
     for hit in &found.matches {

@@ -291,6 +291,21 @@ impl Problem {
         }
     }
 
+    /// What a layer is made of lies on another machine that does not give it.
+    pub fn remote_failed(layer: &str, cause: impl ToString) -> Problem {
+        Problem {
+            cause: Some(cause.to_string()),
+            retry_after_s: Some(5),
+            ..Problem::new(
+                502,
+                "archive-unreachable",
+                "The archive of the layer cannot be read from where it is",
+                "无法读取该图层的远程归档",
+                format!("layer {:?}; the log of the server says why", excerpt(layer)),
+            )
+        }
+    }
+
     /// A fault of the server's side: the cause goes to the log, the client gets the request id.
     pub fn internal(cause: impl ToString) -> Problem {
         let title = "Something went wrong in the server";

@@ -22,6 +22,7 @@ pub fn zooms(snapshot: &Snapshot, grid: &TileGrid) -> (u8, u8) {
     let (min, max) = match &snapshot.manifest.content {
         LayerGeometry::Vector(_) => (0, VECTOR_MAXZOOM),
         LayerGeometry::Raster(info) => (info.minzoom, info.maxzoom),
+        LayerGeometry::Tiles(info) => (info.minzoom, info.maxzoom),
     };
     let lowest = grid.lowest_zoom();
     (min.max(lowest), max.clamp(lowest, grid.highest_zoom()))
@@ -34,8 +35,13 @@ pub fn document(snapshots: &[Arc<Snapshot>], grid: &TileGrid, base: &str) -> Val
         .iter()
         .map(|s| s.manifest.title.as_str())
         .collect();
-    let raster = snapshots.iter().any(|s| s.image().is_some());
-    let extension = if raster { "png" } else { "mvt" };
+    let raster = snapshots.iter().any(|s| s.shows_images());
+    let made = snapshots.first().and_then(|s| s.tiles());
+    let extension = match made {
+        Some(info) => info.tiles.extension(),
+        None if raster => "png",
+        None => "mvt",
+    };
     let grid_part = if grid.id == PLAIN_GRID {
         String::new()
     } else {
@@ -119,6 +125,13 @@ pub fn version(snapshots: &[Arc<Snapshot>]) -> String {
 }
 
 fn vector_layers(snapshot: &Snapshot, minzoom: u8, maxzoom: u8) -> Vec<Value> {
+    if let Some(info) = snapshot.tiles() {
+        return info
+            .vector_layers
+            .iter()
+            .map(|layer| json!(layer))
+            .collect();
+    }
     let Some((_, info)) = snapshot.vector() else {
         return Vec::new();
     };

@@ -16,7 +16,7 @@ use crate::store::StoreError;
 pub enum QueryError {
     #[error(transparent)]
     Stopped(#[from] Stop),
-    #[error("layer {layer} holds images, not features (影像图层没有要素)")]
+    #[error("layer {layer} holds images or made tiles, not features (影像或瓦片图层没有要素)")]
     NotVector { layer: String },
     #[error("layer {layer} has no field {field:?} (没有该字段)")]
     NoSuchField { layer: String, field: String },

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    #[error("layer {layer} holds features, not images (该图层不是影像)")]
+    #[error("layer {layer} holds no image (该图层不是影像)")]
     NotAnImage { layer: String },
     #[error(transparent)]
     Grid(#[from] GridError),

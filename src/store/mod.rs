@@ -3,7 +3,8 @@
 //! ```text
 //! workspace/
 //!   catalog.sqlite                      which generation each layer shows
-//!   layers/<name>/<generation>/         manifest.json, issues.json and the data files
+//!   layers/<name>/<generation>/         manifest.json, issues.json and the data files, or the
+//!                                       archive of tiles
 //!   grids/*.json                        more tile grids (OGC TileMatrixSet)
 //!   layers/<name>/<draft>/ , .lock      a generation being written, locked by its writer
 //! ```
@@ -14,6 +15,7 @@
 //!
 //! The store does not know how a generation is made (`ingest`) or asked (`query`).
 
+mod archive;
 mod catalog;
 mod draft;
 mod grids;
@@ -30,6 +32,7 @@ use crate::crs::CrsError;
 use crate::format::FormatError;
 use crate::format::tilematrixset::TileMatrixSetError;
 use crate::model::{LayerName, Manifest, TileGrid};
+pub use archive::{ArchiveFile, StoredTile, archive_file_name};
 use catalog::{Catalog, Stamp};
 pub use draft::{Draft, checksum};
 pub use pyramid::{LevelInfo, PYRAMID_DIR, PYRAMID_VERSION, Pyramid, PyramidInfo};

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::archive::{ArchiveFile, archive_file_name};
 use super::pyramid::Pyramid;
 use super::{StoreError, draft};
 use crate::crs::Warp;
@@ -13,7 +14,7 @@ use crate::format::feature_index::FeatureIndex;
 use crate::format::fgb::FgbFile;
 use crate::format::id_index::IdIndex;
 use crate::geom::Bbox;
-use crate::model::{FORMAT_VERSION, LayerGeometry, Manifest, RasterInfo, VectorInfo};
+use crate::model::{FORMAT_VERSION, LayerGeometry, Manifest, RasterInfo, TilesInfo, VectorInfo};
 
 /// The files of a vector generation.
 pub const FEATURES_FILE: &str = "features.fgb";
@@ -35,6 +36,10 @@ pub struct Snapshot {
 pub enum LayerData {
     Vector(VectorData),
     Image(ImageData),
+    /// Tiles made beforehand.
+    Archive(ArchiveFile),
+    /// The same on another machine; nothing of it is here.
+    RemoteArchive,
 }
 
 /// Features and their indexes.
@@ -86,6 +91,13 @@ impl Snapshot {
             LayerGeometry::Raster(_) => LayerData::Image(ImageData {
                 image: Cog::open(&dir.join(IMAGE_FILE))?,
             }),
+            LayerGeometry::Tiles(TilesInfo {
+                remote: Some(_), ..
+            }) => LayerData::RemoteArchive,
+            LayerGeometry::Tiles(TilesInfo { container, .. }) => {
+                let path = dir.join(archive_file_name(container));
+                LayerData::Archive(ArchiveFile::open(&path, container)?)
+            }
         };
         Ok(Snapshot {
             manifest,
@@ -116,6 +128,23 @@ impl Snapshot {
         match (&self.data, &self.manifest.content) {
             (LayerData::Image(data), LayerGeometry::Raster(info)) => Some((data, info)),
             _ => None,
+        }
+    }
+
+    /// What is in the tiles of a layer that is an archive, wherever the archive is.
+    pub fn tiles(&self) -> Option<&TilesInfo> {
+        match &self.manifest.content {
+            LayerGeometry::Tiles(info) => Some(info),
+            LayerGeometry::Vector(_) | LayerGeometry::Raster(_) => None,
+        }
+    }
+
+    /// True when its tiles are pictures.
+    pub fn shows_images(&self) -> bool {
+        match &self.manifest.content {
+            LayerGeometry::Vector(_) => false,
+            LayerGeometry::Raster(_) => true,
+            LayerGeometry::Tiles(info) => info.tiles.is_image(),
         }
     }
 

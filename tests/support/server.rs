@@ -16,11 +16,17 @@ pub struct Server {
 impl Server {
     /// Serves a workspace; `flags` come after the fixed ones.
     pub fn start(workspace: &Path, flags: &[&str]) -> Server {
+        Server::start_with(workspace, flags, &[])
+    }
+
+    /// The same with words in its environment.
+    pub fn start_with(workspace: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_onemap"))
             .arg("serve")
             .arg(workspace)
             .args(["--listen", "127.0.0.1:0", "--json"])
             .args(flags)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -176,7 +176,7 @@ export class ReportPanel {
   // ---- asking ------------------------------------------------------------------------------------------------
 
   private candidates() {
-    return this.needs.stack.layers.filter(({ info }) => info.geometry === 'polygon' || info.geometry === 'mixed');
+    return this.needs.stack.layers.filter(({ info }) => (info.geometry === 'polygon' || info.geometry === 'mixed') && info.features !== null);
   }
 
   private chosen(): string[] {

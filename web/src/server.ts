@@ -20,7 +20,7 @@ export interface LayerInfo {
   group: GroupId;
   geometry: 'polygon' | 'line' | 'point' | 'mixed' | 'raster';
   fields: Field[];
-  /** Null for images. */
+  /** Null for images and archives of tiles: there are no features to ask for. */
   features: number | null;
   bounds: Bounds | null;
   minzoom: number;

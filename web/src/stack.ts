@@ -217,7 +217,7 @@ export class LayerStack {
 
   /** Ids of the style layers of a layer that can be clicked. */
   clickable(layer: StackedLayer): string[] {
-    return this.drawn.has(layer.info.name)
+    return this.drawn.has(layer.info.name) && layer.info.features !== null
       ? layer.style!.layers.filter((spec) => spec.type !== 'symbol' && spec.type !== 'raster').map((spec) => spec.id)
       : [];
   }
