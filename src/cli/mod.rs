@@ -78,7 +78,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
-    Tiles(tiles::TilesArgs),
+    Tiles(tiles::TilesCommand),
     DemoData(demo_data::DemoDataArgs),
     Overlay(overlay::OverlayArgs),
     Report(report::ReportArgs),
@@ -130,6 +130,8 @@ pub enum Failure {
     Remote(#[from] crate::http::remote::RemoteError),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Merge(#[from] crate::tile::merge::MergeError),
     #[error(transparent)]
     Analysis(crate::analysis::AnalysisError),
     #[error("interrupted; nothing was written (已中断, 未写入任何结果)")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -15,20 +15,54 @@ use crate::geom::Bbox;
 use crate::protocol::tilejson;
 use crate::store::Store;
 use crate::tile::archive::{self, About, ArchiveOptions, Target};
-use crate::tile::{Options as TileOptions, TileLayer};
+use crate::tile::{Options as TileOptions, TileLayer, merge};
 
 /// Make the vector tiles of layers beforehand, as one archive or a directory (批量切片)
 ///
 /// The tiles are those the server would send. A run that was interrupted is gone on from by the
 /// same command. 与服务端瓦片完全一致;中断后重新运行同一命令即可继续。
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    subcommand_value_name = "merge",
+    after_help = "\
 Examples (示例):
   onemap tiles map dltb --zoom 0-14 --out dltb.pmtiles
   onemap tiles map dltb,xzq --zoom 5-12 --out county.mbtiles --bbox 110.1,30.2,111.4,31.0
   onemap tiles map dltb --grid CGCS2000Quad --zoom 6-13 --out tiles/
   onemap tiles map dltb --out dltb.pmtiles --update            after the next import: only what changed
-  onemap tiles map dltb --out part1.pmtiles --shard 1/4        one of four parts of equal size")]
+  onemap tiles map dltb --out part1.pmtiles --shard 1/4        one of four parts of equal size
+  onemap tiles merge part?.pmtiles --out dltb.pmtiles          and the parts together"
+)]
+pub struct TilesCommand {
+    #[command(subcommand)]
+    other: Option<TilesSubcommand>,
+    #[command(flatten)]
+    make: Option<TilesArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+enum TilesSubcommand {
+    Merge(MergeArgs),
+}
+
+/// Put archives that were made in parts together (合并分片)
+///
+/// The result has the bytes of the archive made in one go. Parts that disagree are an error.
+/// 结果与一次生成的归档逐字节相同。
+#[derive(Debug, Args)]
+struct MergeArgs {
+    /// Archives made with --shard, PMTiles or MBTiles (分片归档)
+    #[arg(required = true)]
+    parts: Vec<PathBuf>,
+    /// Where to: X.pmtiles or X.mbtiles, of the same kind as the parts (输出)
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// What to make tiles of, and how.
+#[derive(Debug, Args)]
 pub struct TilesArgs {
     /// Directory of the workspace (工作空间目录)
     pub workspace: PathBuf,
@@ -110,7 +144,49 @@ impl FromStr for Shard {
     }
 }
 
-pub fn run(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
+pub fn run(command: TilesCommand, globals: &Globals) -> Result<Outcome, Failure> {
+    match (command.other, command.make) {
+        (Some(TilesSubcommand::Merge(args)), _) => merge_parts(&args, globals),
+        (None, Some(args)) => make(args, globals),
+        (None, None) => Err(Failure::Usage {
+            message:
+                "what to make tiles of? expected WORKSPACE LAYER… --out FILE, or merge (缺少参数)"
+                    .into(),
+        }),
+    }
+}
+
+fn merge_parts(args: &MergeArgs, globals: &Globals) -> Result<Outcome, Failure> {
+    let started = Instant::now();
+    let bar = progress_bar(globals);
+    let result = merge::merge(&args.parts, &args.out, &mut |done| {
+        bar.set_position(done);
+        true
+    });
+    bar.finish_and_clear();
+    let report = result?;
+    let seconds = started.elapsed().as_secs_f64();
+    let mut out = std::io::stdout().lock();
+    if globals.json {
+        let line = json!({
+            "out": args.out, "parts": args.parts.len(), "tiles": report.tiles, "shared": report.shared,
+            "seconds": seconds,
+        });
+        writeln!(out, "{line}")?;
+    } else if !globals.quiet {
+        writeln!(
+            out,
+            "{}: {} tiles of {} parts in {seconds:.1} s (合并 {} 个瓦片)",
+            args.out.display(),
+            report.tiles,
+            args.parts.len(),
+            report.tiles,
+        )?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn make(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
     let started = Instant::now();
     let store = Store::open(&args.workspace)?;
     let snapshots = args

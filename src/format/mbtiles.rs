@@ -261,13 +261,13 @@ impl MbtilesFile {
         }
     }
 
-    /// Names and values of the metadata, by name.
+    /// Names and values of the metadata, in the order they were written in.
     ///
     /// # Errors
     /// [`FormatError`] when the archive has no metadata.
     pub fn metadata(&self) -> Result<Vec<(String, String)>, FormatError> {
         self.ask(LONGEST_QUESTION, |db| {
-            db.prepare("SELECT name, value FROM metadata ORDER BY name LIMIT ?1")?
+            db.prepare("SELECT name, value FROM metadata LIMIT ?1")?
                 .query_map([MOST_METADATA], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         })

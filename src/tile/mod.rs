@@ -16,6 +16,7 @@
 
 pub mod archive;
 mod cut;
+pub mod merge;
 mod pyramid;
 mod select;
 
