@@ -6,12 +6,15 @@ use crate::crs::Crs;
 /// is less than 0.1 mm off.
 pub(super) const LONGEST_DRAWN_M: f64 = 70.0;
 
-/// The same where areas follow chords: half as long, a quarter of the error.
-pub(super) const LONGEST_REPORTED_M: f64 = 35.0;
-
 /// The same where areas follow the bent lines and not their chords: the chord is a millimetre off,
 /// what it moves crossings is of second order.
 pub(super) const LONGEST_MEASURED_M: f64 = 240.0;
+
+/// The same in a piece of work of this extent. The bend is known at its middle; beyond ten
+/// kilometres from there edges get shorter, so that the error of an edge's area stays as small.
+pub(super) fn longest_measured_m(extent_m: f64) -> f64 {
+    LONGEST_MEASURED_M * (20_000.0 / extent_m).sqrt().clamp(0.1, 1.0)
+}
 
 /// Parts of one edge at most: an edge from pole to pole.
 const MAX_PARTS: f64 = 400_000.0;
@@ -30,7 +33,9 @@ pub(super) fn divided<E>(
     // Metres per unit on both axes, at the first vertex; enough to see which edges are short.
     let mut scale = None;
     for point in ring {
-        if let Some(before) = before {
+        if let Some(before) = before
+            && !(crs.geographic && is_short(longest_m, before, point))
+        {
             let [sx, sy] = *scale.get_or_insert_with(|| scale_at(crs, before[1]));
             let (dx, dy) = ((point[0] - before[0]) * sx, (point[1] - before[1]) * sy);
             let squared = dx * dx + dy * dy;
@@ -42,6 +47,14 @@ pub(super) fn divided<E>(
         before = Some(point);
     }
     Ok(())
+}
+
+/// Whether an edge in degrees is short at any latitude: most are, and need no scale.
+#[inline]
+fn is_short(longest_m: f64, before: [f64; 2], point: [f64; 2]) -> bool {
+    let (dx, dy) = (point[0] - before[0], point[1] - before[1]);
+    let longest = longest_m / METRES_PER_DEGREE;
+    dx * dx + dy * dy <= longest * longest * SHORTER
 }
 
 /// The scale of a ring's first vertex may be a little too small elsewhere.

@@ -93,7 +93,10 @@ impl Frame {
     /// How lines that are straight in a layer's own plane bow in this one, near a position of
     /// that plane.
     pub fn bow(&self, crs: &Crs, to_plane: &ToPlane, near: [f64; 2]) -> Bow {
-        let bend = Bend::near(crs, to_plane, near);
+        self.bow_of(&Bend::near(crs, to_plane, near))
+    }
+
+    pub fn bow_of(&self, bend: &Bend) -> Bow {
         Bow::of_quadratic(bend.w.map(|form| form.map(|v| v / self.steps_per_unit)))
     }
 }
@@ -110,10 +113,20 @@ impl Bend {
     /// Derivatives of the transform near a position of the layer's plane. Where it has none,
     /// lines count as straight: their chords are short.
     pub fn near(crs: &Crs, to_plane: &ToPlane, near: [f64; 2]) -> Bend {
-        const STRAIGHT: Bend = Bend { w: [[0.0; 3]; 2] };
         if to_plane.is_identity() {
-            return STRAIGHT;
+            return Bend::STRAIGHT;
         }
+        Bend::by(crs, near, |at| to_plane.transform(at))
+    }
+
+    const STRAIGHT: Bend = Bend { w: [[0.0; 3]; 2] };
+
+    /// The same with any transform to the plane.
+    pub fn by(
+        crs: &Crs,
+        near: [f64; 2],
+        transform: impl FnOnce(&mut [(f64, f64)]) -> Result<(), CrsError>,
+    ) -> Bend {
         let h = if crs.geographic {
             0.01
         } else {
@@ -129,8 +142,8 @@ impl Bend {
             (x + h, y + h),
             (x - h, y - h),
         ];
-        if to_plane.transform(&mut at).is_err() {
-            return STRAIGHT;
+        if transform(&mut at).is_err() {
+            return Bend::STRAIGHT;
         }
         // First and second derivatives of both coordinates, by central differences.
         let derivatives = [0, 1].map(|axis| {
@@ -158,7 +171,7 @@ impl Bend {
         if w.iter().flatten().all(|v| v.is_finite()) {
             Bend { w }
         } else {
-            STRAIGHT
+            Bend::STRAIGHT
         }
     }
 

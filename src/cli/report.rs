@@ -9,14 +9,14 @@ use clap::Args;
 use rayon::prelude::*;
 
 use super::{Failure, Globals, Outcome};
+use crate::analysis::Group;
 use crate::analysis::report::rules::{RuleSet, Verdict};
 use crate::analysis::report::{Boundary, Limits, Maps, Report, ReportLayer, Reporter};
-use crate::analysis::{AnalysisError, Group};
 use crate::crs::Crs;
 use crate::model::{Feature, IssueLog, Schema, Value};
 use crate::protocol::processes::boundary::{BoundaryLimits, read_text};
-use crate::protocol::processes::page::{Sheet, hash_of, page};
-use crate::protocol::processes::report::{document, sealed};
+use crate::protocol::processes::page::{Sheet, page};
+use crate::protocol::processes::report::{DocumentWriter, Sealed, sealed};
 use crate::query::Budget;
 use crate::source::{self, SourceSpec};
 use crate::store::Store;
@@ -29,6 +29,8 @@ const TEXT_LIMITS: BoundaryLimits = BoundaryLimits {
 const MAX_TEXT_BYTES: u64 = 1 << 30;
 /// Sheets of one page; more are no page but a book.
 const MAX_SHEETS: usize = 500;
+/// Reports made between two looks at the output.
+const CHUNK: usize = 512;
 
 /// What a boundary lies on: areas by class, verdicts by rules (地块分析报告)
 #[derive(Debug, Args)]
@@ -102,38 +104,69 @@ pub fn run(args: &ReportArgs, globals: &Globals) -> Result<Outcome, Failure> {
     let reporter = Reporter::new(layers, rules, maps, Limits::NONE)?;
     let started = Instant::now();
     let budget = Budget::unlimited();
-    let reports: Vec<Report> = boundaries
-        .par_iter()
-        .map(|boundary| reporter.report(boundary, &budget))
-        .collect::<Result<_, AnalysisError>>()?;
-    let seconds = started.elapsed().as_secs_f64();
+    let out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    let mut answer = if globals.json {
+        Answer::Document(DocumentWriter::new(out)?)
+    } else if args.html.is_none() || !globals.quiet {
+        Answer::Words(out)
+    } else {
+        Answer::Nothing
+    };
+    let mut kept: Vec<(Report, Sealed)> = Vec::new();
+    let mut failed = false;
+    // Written as they come: many reports are larger than the memory.
+    for some in boundaries.chunks(CHUNK) {
+        let reports: Vec<(Report, Sealed)> = some
+            .par_iter()
+            .map(|boundary| -> Result<_, Failure> {
+                let report = reporter.report(boundary, &budget)?;
+                let sealed = sealed(&report).map_err(std::io::Error::from)?;
+                Ok((report, sealed))
+            })
+            .collect::<Result<_, _>>()?;
+        failed |= reports
+            .iter()
+            .any(|(report, _)| report.verdict == Some(Verdict::Fail));
+        for (report, sealed) in &reports {
+            match &mut answer {
+                Answer::Document(document) => document.push(sealed)?,
+                Answer::Words(out) => out.write_all(words_of(report).as_bytes())?,
+                Answer::Nothing => {}
+            }
+        }
+        if args.html.is_some() {
+            kept.extend(reports);
+        }
+    }
+    match answer {
+        Answer::Document(document) => document.finish(None)?.flush()?,
+        Answer::Words(mut out) => out.flush()?,
+        Answer::Nothing => {}
+    }
+    tracing::info!(
+        boundaries = boundaries.len(),
+        seconds = format!("{:.3}", started.elapsed().as_secs_f64()),
+        "reported (分析完成)"
+    );
     if let Some(path) = &args.html {
-        let html = html(&reporter, &boundaries, &reports)?;
+        let html = html(&reporter, &boundaries, &kept)?;
         std::fs::write(path, html).map_err(|source| Failure::File {
             path: path.clone(),
             source,
         })?;
     }
-    let mut out = std::io::stdout().lock();
-    if globals.json {
-        let document = document(&reports).map_err(std::io::Error::from)?;
-        writeln!(out, "{document:#}")?;
-    } else if args.html.is_none() || !globals.quiet {
-        for report in &reports {
-            out.write_all(in_words(report).as_bytes())?;
-        }
-    }
-    tracing::info!(
-        boundaries = reports.len(),
-        seconds = format!("{seconds:.3}"),
-        "reported (分析完成)"
-    );
-    let failed = |report: &Report| report.verdict == Some(Verdict::Fail);
-    Ok(if reports.iter().any(failed) {
+    Ok(if failed {
         Outcome::Findings
     } else {
         Outcome::Done
     })
+}
+
+/// What goes to the standard output.
+enum Answer<W: Write> {
+    Document(DocumentWriter<W>),
+    Words(W),
+    Nothing,
 }
 
 fn layers(store: &Store, named: &[String]) -> Result<Vec<ReportLayer>, Failure> {
@@ -271,30 +304,26 @@ fn name_of(feature: &Feature, schema: &Schema) -> String {
 fn html(
     reporter: &Reporter,
     boundaries: &[Boundary],
-    reports: &[Report],
+    reports: &[(Report, Sealed)],
 ) -> Result<String, Failure> {
     let budget = Budget::unlimited();
     let mut drawings = Vec::with_capacity(reports.len());
-    let mut hashes = Vec::with_capacity(reports.len());
-    for (boundary, report) in boundaries.iter().zip(reports) {
+    for (boundary, (report, _)) in boundaries.iter().zip(reports) {
         drawings.push(reporter.drawing(boundary, report, &budget)?);
-        let sealed = sealed(report).map_err(std::io::Error::from)?;
-        hashes.push(hash_of(&sealed).to_string());
     }
     let sheets: Vec<Sheet<'_>> = reports
         .iter()
         .zip(&drawings)
-        .zip(&hashes)
-        .map(|((report, drawing), hash)| Sheet {
+        .map(|((report, sealed), drawing)| Sheet {
             report,
-            hash,
+            hash: &sealed.hash,
             drawing,
         })
         .collect();
     Ok(page("地块分析报告", &sheets))
 }
 
-fn in_words(report: &Report) -> String {
+fn words_of(report: &Report) -> String {
     use std::fmt::Write;
     let mut out = String::new();
     let boundary = &report.boundary;

@@ -60,13 +60,25 @@ fn trapezoid_m2(a: (f64, f64), b: (f64, f64)) -> f64 {
     let half = (b.0 - a.0) / 2.0;
     let middle = (a.0 + b.0) / 2.0;
     let mean_longitude = (a.1 + b.1) / 2.0;
+    let (sin, _) = odd_multiples(half.sin_cos());
+    let (_, cos) = odd_multiples(middle.sin_cos());
     2.0 * B_M
         * B_M
         * mean_longitude
-        * (ca * half.sin() * middle.cos() - cb * (3.0 * half).sin() * (3.0 * middle).cos()
-            + cc * (5.0 * half).sin() * (5.0 * middle).cos()
-            - cd * (7.0 * half).sin() * (7.0 * middle).cos()
-            + ce * (9.0 * half).sin() * (9.0 * middle).cos())
+        * (ca * sin[0] * cos[0] - cb * sin[1] * cos[1] + cc * sin[2] * cos[2]
+            - cd * sin[3] * cos[3]
+            + ce * sin[4] * cos[4])
+}
+
+/// Sines and cosines of 1, 3, 5, 7 and 9 times an angle, by the addition theorem.
+fn odd_multiples((sin, cos): (f64, f64)) -> ([f64; 5], [f64; 5]) {
+    let (twice_sin, twice_cos) = (2.0 * sin * cos, 1.0 - 2.0 * sin * sin);
+    let (mut sines, mut cosines) = ([sin; 5], [cos; 5]);
+    for n in 1..5 {
+        sines[n] = sines[n - 1] * twice_cos + cosines[n - 1] * twice_sin;
+        cosines[n] = cosines[n - 1] * twice_cos - sines[n - 1] * twice_sin;
+    }
+    (sines, cosines)
 }
 
 fn round_half_away(value: f64, unit: f64) -> f64 {

@@ -21,7 +21,15 @@ const TRUE_SCALE_DEG: f64 = 36.0;
 const CENTRAL_MERIDIAN_DEG: f64 = 105.0;
 
 /// A transform from one layer's system into the plane, for one thread.
-pub struct EqualAreaPlane {
+pub struct EqualAreaPlane(Way);
+
+enum Way {
+    Ours(Series),
+    Other(Box<Proj>),
+}
+
+/// The transform from a national system, computed here; for any thread.
+pub(super) struct Series {
     cylinder: Cylinder,
     from: Origin,
 }
@@ -31,7 +39,6 @@ enum Origin {
     /// Longitude and latitude in degrees on the plane's own datum.
     Degrees,
     GaussKruger(Box<InverseSeries>),
-    Other(Box<Proj>),
 }
 
 impl Crs {
@@ -97,26 +104,49 @@ impl Datum {
     }
 }
 
+impl Series {
+    /// `None` for systems that are not national ones of this datum.
+    pub fn new(from: &Crs, datum: Datum) -> Option<Series> {
+        if from.national_datum() != Some(datum) {
+            return None;
+        }
+        let code = from.epsg?;
+        let own = if code == datum.geographic_epsg() || code == 4326 {
+            Origin::Degrees
+        } else {
+            let zone = GaussKruger::from_epsg(code)?;
+            Origin::GaussKruger(Box::new(InverseSeries::new(&zone)))
+        };
+        let (a, rf) = datum.ellipsoid();
+        Some(Series {
+            cylinder: Cylinder::new(a, 1.0 / rf),
+            from: own,
+        })
+    }
+
+    /// Whether a position takes some nanoseconds only.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.from, Origin::Degrees)
+    }
+
+    #[inline]
+    pub fn point(&self, x: f64, y: f64) -> (f64, f64) {
+        let (sin, longitude) = match &self.from {
+            Origin::Degrees => (y.to_radians().sin(), x.to_radians()),
+            Origin::GaussKruger(series) => series.sin_latitude_longitude(x, y),
+        };
+        self.cylinder.point(sin, longitude)
+    }
+}
+
 impl EqualAreaPlane {
     /// Prepares the transform from `from` to the plane over the ellipsoid of `datum`.
     ///
     /// # Errors
     /// When PROJ has no transform.
     pub fn new(from: &Crs, datum: Datum) -> Result<EqualAreaPlane, CrsError> {
-        let (a, rf) = datum.ellipsoid();
-        let cylinder = Cylinder::new(a, 1.0 / rf);
-        if from.national_datum() == Some(datum) {
-            let own = match from.epsg {
-                Some(code) if code == datum.geographic_epsg() || code == 4326 => {
-                    Some(Origin::Degrees)
-                }
-                Some(code) => GaussKruger::from_epsg(code)
-                    .map(|zone| Origin::GaussKruger(Box::new(InverseSeries::new(&zone)))),
-                None => None,
-            };
-            if let Some(from) = own {
-                return Ok(EqualAreaPlane { cylinder, from });
-            }
+        if let Some(series) = Series::new(from, datum) {
+            return Ok(EqualAreaPlane(Way::Ours(series)));
         }
         let plane = plane_definition(datum);
         let to_plane = Proj::new_known_crs(&from.definition, &plane, None).map_err(|e| {
@@ -126,10 +156,7 @@ impl EqualAreaPlane {
                 reason: e.to_string(),
             }
         })?;
-        Ok(EqualAreaPlane {
-            cylinder,
-            from: Origin::Other(Box::new(to_plane)),
-        })
+        Ok(EqualAreaPlane(Way::Other(Box::new(to_plane))))
     }
 
     /// Transforms positions in place; metres.
@@ -137,22 +164,14 @@ impl EqualAreaPlane {
     /// # Errors
     /// When a position has no image.
     pub fn transform(&self, points: &mut [(f64, f64)]) -> Result<(), CrsError> {
-        match &self.from {
-            Origin::Degrees => {
+        match &self.0 {
+            Way::Ours(series) => {
                 for point in points {
-                    let (sin, longitude) = (point.1.to_radians().sin(), point.0.to_radians());
-                    *point = self.cylinder.point(sin, longitude);
+                    *point = series.point(point.0, point.1);
                 }
                 Ok(())
             }
-            Origin::GaussKruger(series) => {
-                for point in points {
-                    let (sin, longitude) = series.sin_latitude_longitude(point.0, point.1);
-                    *point = self.cylinder.point(sin, longitude);
-                }
-                Ok(())
-            }
-            Origin::Other(to_plane) => {
+            Way::Other(to_plane) => {
                 to_plane
                     .convert_array(points)
                     .map(|_| ())
@@ -288,7 +307,7 @@ mod tests {
             let crs = Crs::from_user(&format!("EPSG:{code}")).unwrap();
             let datum = crs.national_datum().unwrap();
             let ours = EqualAreaPlane::new(&crs, datum).unwrap();
-            assert!(!matches!(ours.from, Origin::Other(_)), "{code}");
+            assert!(matches!(ours.0, Way::Ours(_)), "{code}");
             let plane = plane_definition(datum);
             let proj = Proj::new_known_crs(&crs.definition, &plane, None).unwrap();
             let zone = GaussKruger::from_epsg(code);

@@ -2,18 +2,24 @@
 //! millimetre, a pure function of the position, tens of nanoseconds each, for any thread. Tiles
 //! need less and use [`super::Warp`].
 //!
-//! The first plane is divided into fixed squares. The first position in a square asks PROJ for
-//! the nodes of an interpolation polynomial over it and compares the polynomial with PROJ at other
-//! places; where they differ by more than [`TOLERANCE_M`] (near a pole, at a seam) PROJ itself is
-//! asked for every position of that square. The squares depend on the reference systems alone, so
-//! two layers of one system, and a boundary drawn along their borders, agree to the last bit.
+//! Degrees are brought to the equal-area plane in closed form. Of other systems the first plane is
+//! divided into fixed squares. The first position in a square asks the exact transform (the
+//! series of a national grid, else PROJ) for the nodes of an interpolation polynomial over it and
+//! compares the polynomial at other places; where they differ by more than [`TOLERANCE_M`] (near
+//! a pole, at a seam) the exact transform is asked for every position of that square. The squares
+//! depend on the reference systems alone, so two layers of one system, and a boundary drawn along
+//! their borders, agree to the last bit.
+//!
+//! To make an object of PROJ takes it milliseconds: each thread keeps its last ones.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use proj::Proj;
 
-use super::equal_area::plane_definition;
+use super::equal_area::{Series, plane_definition};
 use super::{Crs, CrsError, Datum, GaussKruger};
 use crate::geom::Bbox;
 
@@ -29,8 +35,15 @@ const MAX_SQUARES: usize = 1 << 16;
 /// Squares from the origin at most: positions farther out are no places on the Earth.
 const REACH: f64 = (1 << 30) as f64;
 
+/// Objects of PROJ that a thread keeps.
+const MAX_EXACT: usize = 16;
+
 /// A transform from one reference system into a plane of metres.
 pub struct PlaneMap {
+    /// Tells maps apart.
+    number: u64,
+    /// What needs no PROJ.
+    series: Option<Series>,
     from: String,
     to: String,
     side: f64,
@@ -43,7 +56,11 @@ pub struct Cursor<'a> {
     map: &'a PlaneMap,
     place: [i32; 2],
     square: Option<Arc<Square>>,
-    exact: Option<Proj>,
+}
+
+thread_local! {
+    /// The last used at the end.
+    static EXACT: RefCell<Vec<(u64, Proj)>> = const { RefCell::new(Vec::new()) };
 }
 
 enum Square {
@@ -62,7 +79,7 @@ impl PlaneMap {
     /// # Errors
     /// When PROJ has no transform.
     pub fn to_equal_area(from: &Crs, datum: Datum) -> Result<PlaneMap, CrsError> {
-        PlaneMap::new(from, plane_definition(datum))
+        PlaneMap::new(from, plane_definition(datum), Series::new(from, datum))
     }
 
     /// Into the plane of a zone of a national grid.
@@ -70,32 +87,66 @@ impl PlaneMap {
     /// # Errors
     /// When PROJ has no transform.
     pub fn to_zone(from: &Crs, zone: GaussKruger) -> Result<PlaneMap, CrsError> {
-        PlaneMap::new(from, format!("EPSG:{}", zone.epsg()))
+        PlaneMap::new(from, format!("EPSG:{}", zone.epsg()), None)
     }
 
-    fn new(from: &Crs, to: String) -> Result<PlaneMap, CrsError> {
+    fn new(from: &Crs, to: String, series: Option<Series>) -> Result<PlaneMap, CrsError> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let side = if from.geographic {
             SIDE_DEG
         } else {
             SIDE_M / from.metres_per_unit
         };
         let map = PlaneMap {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            series,
             side,
             per_side: 1.0 / side,
             from: from.definition.clone(),
             to,
             squares: RwLock::default(),
         };
-        map.exact()?;
+        if map.series.is_none() {
+            map.with_proj(|_| ())?;
+        }
         Ok(map)
     }
 
-    fn exact(&self) -> Result<Proj, CrsError> {
-        Proj::new_known_crs(&self.from, &self.to, None).map_err(|e| CrsError::NoTransform {
-            from: self.from.clone(),
-            to: self.to.clone(),
-            reason: e.to_string(),
+    fn with_proj<T>(&self, work: impl FnOnce(&Proj) -> T) -> Result<T, CrsError> {
+        EXACT.with_borrow_mut(|kept| {
+            let (number, proj) = match kept.iter().position(|(number, _)| *number == self.number) {
+                Some(at) => kept.remove(at),
+                None => {
+                    let proj = Proj::new_known_crs(&self.from, &self.to, None);
+                    let proj = proj.map_err(|e| CrsError::NoTransform {
+                        from: self.from.clone(),
+                        to: self.to.clone(),
+                        reason: e.to_string(),
+                    })?;
+                    (self.number, proj)
+                }
+            };
+            let done = work(&proj);
+            if kept.len() >= MAX_EXACT {
+                kept.remove(0);
+            }
+            kept.push((number, proj));
+            Ok(done)
         })
+    }
+
+    /// Brings positions to the plane as exactly as can be; tells whether all have an image.
+    fn exact(&self, places: &mut [(f64, f64)]) -> Result<bool, CrsError> {
+        let found = match &self.series {
+            Some(series) => {
+                for place in places.iter_mut() {
+                    *place = series.point(place.0, place.1);
+                }
+                true
+            }
+            None => self.with_proj(|proj| proj.convert_array(places).is_ok())?,
+        };
+        Ok(found && places.iter().all(|p| p.0.is_finite() && p.1.is_finite()))
     }
 
     pub fn cursor(&self) -> Cursor<'_> {
@@ -103,7 +154,6 @@ impl PlaneMap {
             map: self,
             place: [i32::MAX; 2],
             square: None,
-            exact: None,
         }
     }
 
@@ -123,7 +173,6 @@ impl PlaneMap {
     }
 
     fn fit(&self, place: [i32; 2]) -> Result<Square, CrsError> {
-        let exact = self.exact()?;
         let half = self.side / 2.0;
         let centre = place.map(|p| (f64::from(p) + 0.5) * self.side);
         let at = |u: f64, v: f64| (centre[0] + u * half, centre[1] + v * half);
@@ -139,10 +188,7 @@ impl PlaneMap {
             .collect();
         places.extend(checks.iter().map(|&(u, v)| at(u, v)));
         places.push(at(0.0, 0.0));
-        if exact.convert_array(&mut places).is_err() {
-            return Ok(Square::Exact);
-        }
-        if !places.iter().all(|p| p.0.is_finite() && p.1.is_finite()) {
+        if !self.exact(&mut places)? {
             return Ok(Square::Exact);
         }
         let middle = places.pop().map_or([0.0; 2], |p| [p.0, p.1]);
@@ -209,6 +255,13 @@ impl Cursor<'_> {
         if !(x_squares.abs() < REACH && y_squares.abs() < REACH) {
             return Err(nowhere(x, y));
         }
+        if let Some(series) = self.map.series.as_ref().filter(|series| series.is_closed()) {
+            if y.abs() > 90.0 {
+                return Err(nowhere(x, y));
+            }
+            let (px, py) = series.point(x, y);
+            return Ok([px, py]);
+        }
         let place = [whole(x_squares), whole(y_squares)];
         let square = match &self.square {
             Some(square) if self.place == place => square,
@@ -227,13 +280,9 @@ impl Cursor<'_> {
 
     #[cold]
     fn exactly(&mut self, x: f64, y: f64) -> Result<[f64; 2], CrsError> {
-        let exact = match &self.exact {
-            Some(exact) => exact,
-            None => self.exact.insert(self.map.exact()?),
-        };
-        let (px, py) = exact.convert((x, y)).map_err(|_| nowhere(x, y))?;
-        if px.is_finite() && py.is_finite() {
-            Ok([px, py])
+        let mut place = [(x, y)];
+        if self.map.exact(&mut place)? {
+            Ok([place[0].0, place[0].1])
         } else {
             Err(nowhere(x, y))
         }
@@ -245,6 +294,14 @@ impl Cursor<'_> {
     /// When a corner has no image.
     pub fn bbox(&mut self, bbox: &Bbox) -> Result<Bbox, CrsError> {
         let mut image = Bbox::EMPTY;
+        if self.map.series.as_ref().is_some_and(Series::is_closed) {
+            // Each coordinate depends on one only, and grows with it.
+            for (x, y) in [(bbox.min_x, bbox.min_y), (bbox.max_x, bbox.max_y)] {
+                let [px, py] = self.point(x, y)?;
+                image.extend(px, py);
+            }
+            return Ok(image.expanded(1e-6, 1e-6));
+        }
         for (x, y) in [
             (bbox.min_x, bbox.min_y),
             (bbox.max_x, bbox.min_y),

@@ -25,14 +25,14 @@ use super::documents::{Client, base_url};
 use super::{App, refused};
 use crate::analysis::report::rules::RuleSet;
 use crate::analysis::report::{Boundary, Limits, Maps, Report, ReportLayer, Reporter};
-use crate::analysis::{self, AnalysisError, Group, Progress, Selection};
+use crate::analysis::{self, Group, Progress, Selection};
 use crate::protocol::Problem;
 use crate::protocol::processes::execution::{
     self, Asked, Execution, Form, JobInfo, JobStatus, LayerInput, MAX_AREA_M2, MAX_BODY_BYTES,
     MAX_BOUNDARIES_ASYNC, MAX_BOUNDARIES_SYNC, Process, Wrapping,
 };
-use crate::protocol::processes::page::{Sheet, hash_of, page};
-use crate::protocol::processes::report::{add_outlines, document, sealed};
+use crate::protocol::processes::page::{Sheet, page};
+use crate::protocol::processes::report::{DocumentWriter, Sealed, sealed};
 use crate::query::Budget;
 
 /// Time of one job.
@@ -528,22 +528,36 @@ fn make_report(
     let boundaries = question.boundaries;
     let all = boundaries.len() as u64;
     let done = AtomicU64::new(0);
-    let one = |boundary: &Boundary| {
-        let report = reporter.report(boundary, budget);
+    let one = |boundary: &Boundary| -> Result<(Report, Sealed), Problem> {
+        let report = reporter.report(boundary, budget)?;
+        let sealed = sealed(&report).map_err(Problem::internal)?;
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
-        report
+        Ok((report, sealed))
     };
     let reports = reports_of(boundaries, one)?;
     if question.form == Form::Html {
         return html_of(reporter, boundaries, &reports, budget);
     }
-    let mut document = document(&reports).map_err(Problem::internal)?;
-    if question.outlines {
+    let outlines = if question.outlines {
         let outlines = boundaries.iter().map(|boundary| reporter.outline(boundary));
-        add_outlines(&mut document, &outlines.collect::<Result<Vec<_>, _>>()?);
-    }
+        Some(outlines.collect::<Result<Vec<_>, _>>()?)
+    } else {
+        None
+    };
+    let size = reports
+        .iter()
+        .map(|(_, sealed)| sealed.json.len() + 2)
+        .sum::<usize>()
+        + 100;
+    let written = || -> std::io::Result<Vec<u8>> {
+        let mut document = DocumentWriter::new(Vec::with_capacity(size))?;
+        for (_, sealed) in &reports {
+            document.push(sealed)?;
+        }
+        document.finish(outlines.as_deref())
+    };
     Ok(Output {
-        bytes: document.to_string().into(),
+        bytes: written().map_err(Problem::internal)?.into(),
         media_type: JSON,
     })
 }
@@ -551,22 +565,19 @@ fn make_report(
 fn html_of(
     reporter: &Reporter,
     boundaries: &[Boundary],
-    reports: &[Report],
+    reports: &[(Report, Sealed)],
     budget: &Budget,
 ) -> Result<Output, Problem> {
     let mut drawings = Vec::with_capacity(reports.len());
-    let mut seals = Vec::with_capacity(reports.len());
-    for (boundary, report) in boundaries.iter().zip(reports) {
+    for (boundary, (report, _)) in boundaries.iter().zip(reports) {
         drawings.push(reporter.drawing(boundary, report, budget)?);
-        seals.push(sealed(report).map_err(Problem::internal)?);
     }
     let sheets: Vec<Sheet<'_>> = reports
         .iter()
         .zip(&drawings)
-        .zip(&seals)
-        .map(|((report, drawing), seal)| Sheet {
+        .map(|((report, sealed), drawing)| Sheet {
             report,
-            hash: hash_of(seal),
+            hash: &sealed.hash,
             drawing,
         })
         .collect();
@@ -577,10 +588,10 @@ fn html_of(
 }
 
 /// One after the other when there are few: a request that waits shall not wait for the pool.
-fn reports_of(
+fn reports_of<T: Send>(
     boundaries: &[Boundary],
-    one: impl Fn(&Boundary) -> Result<Report, AnalysisError> + Sync,
-) -> Result<Vec<Report>, AnalysisError> {
+    one: impl Fn(&Boundary) -> Result<T, Problem> + Sync,
+) -> Result<Vec<T>, Problem> {
     use rayon::prelude::*;
     match boundaries {
         [boundary] => Ok(vec![one(boundary)?]),

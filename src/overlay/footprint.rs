@@ -13,9 +13,12 @@
 //! ```
 //!
 //! The integrals of chains telescope, so polygons that share their borders cut the footprint into
-//! areas that add up to it exactly, as integers, however many they are.
+//! areas that add up to it exactly, as integers, however many they are. Integrals follow the bent
+//! lines that edges stand for ([`Bow`]): those of the footprint and those of the polygons may be
+//! straight in different planes.
 
-use super::edges::{Edge, LayerEdges, OUTSIDE, RingRole};
+use super::bow::Bow;
+use super::edges::{Edge, LayerEdges, OUTSIDE, RingRole, exact_ring_area};
 use super::index::LayerIndex;
 use super::segment::{
     Arrival, FRACTION_BITS, GridPoint, Segment, Shift, crossing, meeting_point, twice_area,
@@ -58,6 +61,8 @@ pub struct Rings {
     pub points: Vec<GridPoint>,
     /// One past the last point of each ring, and what it is.
     pub ends: Vec<(u32, RingRole)>,
+    /// What edges enclose beyond their chords; all polygons of a layer have the same.
+    pub bow: Bow,
 }
 
 /// What a walk needs, reused from feature to feature.
@@ -119,17 +124,40 @@ impl Rings {
     /// negative, whatever their orientation.
     pub fn exact_area(&self) -> i128 {
         self.each()
-            .map(|(ring, role)| oriented(ring, role).0 << (2 * FRACTION_BITS))
+            .map(|(ring, role)| exact_ring_area(ring, role, &self.bow))
             .fold(0i128, i128::wrapping_add)
     }
 }
 
-/// Twice the area of a ring, positive for shells and negative for holes, and 1 or −1 for a ring that runs so or against.
-fn oriented(ring: &[GridPoint], role: RingRole) -> (i128, i32) {
+/// 1 for a shell that runs counter-clockwise or a hole that runs clockwise, −1 for one that runs
+/// against that.
+fn orientation(ring: &[GridPoint], role: RingRole) -> i32 {
     let twice: i128 = steps(ring).map(|s| twice_area(s.from, s.to)).sum();
-    let turned = (twice < 0) == (role == RingRole::Shell);
-    let twice = if turned { -twice } else { twice };
-    (twice, if turned { -1 } else { 1 })
+    if (twice < 0) == (role == RingRole::Shell) {
+        -1
+    } else {
+        1
+    }
+}
+
+/// ∮ x dy along the line an edge stands for, in exact sums.
+#[inline]
+fn integral(bow: &Bow, segment: &Segment) -> i128 {
+    let chord = twice_area(segment.from, segment.to) << (2 * FRACTION_BITS);
+    if bow.is_straight() {
+        chord
+    } else {
+        chord.wrapping_add(bow.amount(segment))
+    }
+}
+
+/// What a line encloses beyond its chord up to a crossing.
+fn bow_until(bow: &Bow, segment: &Segment, point: GridPoint) -> i128 {
+    if bow.is_straight() {
+        0
+    } else {
+        bow.amount_until(segment, point)
+    }
 }
 
 /// The edges of a ring without a repeated last point; repeated points make no edge.
@@ -153,8 +181,7 @@ impl Footprint {
             for edge in &layer.edges[range[0] as usize..range[1] as usize] {
                 debug_assert!(edge.right == OUTSIDE);
                 before.push((chain as u32, sum));
-                let Segment { from, to } = edge.segment;
-                sum = sum.wrapping_add(twice_area(from, to) << (2 * FRACTION_BITS));
+                sum = sum.wrapping_add(integral(&layer.bow, &edge.segment));
                 let own = edge.segment.bounds();
                 bounds = [
                     bounds[0].min(own[0]),
@@ -227,7 +254,7 @@ impl Footprint {
         let mut area = 0i128;
         scratch.turns.clear();
         for (ring, role) in polygon.each() {
-            area = area.wrapping_add(self.walk(ring, role, scratch)?);
+            area = area.wrapping_add(self.walk(ring, role, &polygon.bow, scratch)?);
         }
         scratch.turns.sort_unstable();
         for chain in 0..self.chains.len() {
@@ -261,12 +288,13 @@ impl Footprint {
         &self,
         ring: &[GridPoint],
         role: RingRole,
+        bow: &Bow,
         scratch: &mut Scratch,
     ) -> Result<i128, OverlayError> {
         if ring.len() < 3 {
             return Ok(0);
         }
-        let orientation = oriented(ring, role).1;
+        let orientation = orientation(ring, role);
         self.locate(ring[0], scratch);
         let start = winding(&scratch.state);
         let mut inside = start;
@@ -276,16 +304,17 @@ impl Footprint {
             let Segment { from, to } = segment;
             if scratch.met.is_empty() {
                 if inside != 0 {
-                    let share = twice_area(from, to) << (2 * FRACTION_BITS);
+                    let share = integral(bow, &segment);
                     area = area.wrapping_add(share.wrapping_mul(i128::from(inside)));
                 }
                 continue;
             }
-            let mut at = from.map(|v| v << FRACTION_BITS);
+            let (mut at, mut done) = (from.map(|v| v << FRACTION_BITS), 0);
             for met in &scratch.met {
-                let share = twice_area(at, met.point);
+                let until = bow_until(bow, &segment, met.point);
+                let share = twice_area(at, met.point).wrapping_add(until - done);
                 area = area.wrapping_add(share.wrapping_mul(i128::from(inside)));
-                at = met.point;
+                (at, done) = (met.point, until);
                 // Who enters over the footprint's edge is seen by that edge leaving to the right.
                 let step = match met.arrival {
                     Arrival::Left => 1,
@@ -293,14 +322,16 @@ impl Footprint {
                 };
                 inside += step;
                 let (chain, before) = self.before[met.edge as usize];
-                let edge_from = self.layer.edges[met.edge as usize].segment.from;
+                let edge = &self.layer.edges[met.edge as usize].segment;
                 let up_to = before
-                    .wrapping_add(twice_area(edge_from.map(|v| v << FRACTION_BITS), met.point));
+                    .wrapping_add(twice_area(edge.from.map(|v| v << FRACTION_BITS), met.point))
+                    .wrapping_add(bow_until(&self.layer.bow, edge, met.point));
                 let rest = self.chains[chain as usize].wrapping_sub(up_to);
                 area = area.wrapping_sub(rest.wrapping_mul(i128::from(step)));
                 scratch.turns.push((chain, -step * orientation));
             }
-            let share = twice_area(at, to.map(|v| v << FRACTION_BITS));
+            let rest = bow_until(bow, &segment, to.map(|v| v << FRACTION_BITS)) - done;
+            let share = twice_area(at, to.map(|v| v << FRACTION_BITS)).wrapping_add(rest);
             area = area.wrapping_add(share.wrapping_mul(i128::from(inside)));
         }
         if inside != start {
@@ -370,7 +401,7 @@ fn around(polygon: &Rings, bounds: [i64; 4], point: GridPoint) -> i32 {
         if ring.len() < 3 {
             continue;
         }
-        let orientation = oriented(ring, role).1;
+        let orientation = orientation(ring, role);
         for edge in steps(ring) {
             match crossing(&walk, &edge, Shift::Forward) {
                 Some(Arrival::Left) => times += orientation,

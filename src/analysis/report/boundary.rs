@@ -3,12 +3,13 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use super::super::AnalysisError;
-use super::super::divide::{LONGEST_REPORTED_M, divided};
-use super::{GRID_STEP_M, Maps, Outline, lonlat_of_grid, on_grid};
+use super::super::divide::{divided, longest_measured_m};
+use super::super::frame::{Bend, Frame, Plane};
+use super::{Maps, Outline};
 use crate::crs::ellipsoid_area::polygon_area_centi_m2;
-use crate::crs::{Crs, CrsError, Datum, GaussKruger, ZoneWidth};
+use crate::crs::{Crs, CrsError, Cursor, Datum, GaussKruger, ZoneWidth};
 use crate::geom::{Bbox, Geometry};
-use crate::overlay::{Footprint, LayerBuilder, OverlayError, RingRole, Rings};
+use crate::overlay::{Bow, Footprint, GridPoint, LayerBuilder, OverlayError, RingRole, Rings};
 
 /// What somebody asks about.
 #[derive(Debug, Clone)]
@@ -19,8 +20,56 @@ pub struct Boundary {
     pub geometry: Geometry,
 }
 
+/// The part of the equal-area plane that a report works in.
+#[derive(Clone, Copy)]
+pub(super) struct Ground {
+    pub frame: Frame,
+    pub longest_edge_m: f64,
+    datum: Datum,
+}
+
+impl Ground {
+    /// About a box of the plane.
+    fn about(bbox: &Bbox, datum: Datum) -> Ground {
+        Ground {
+            frame: Plane::EqualArea(datum).frame(bbox.center()),
+            longest_edge_m: longest_measured_m(bbox.width().max(bbox.height())),
+            datum,
+        }
+    }
+
+    /// How lines of a system bend here; `near` is a position of that system.
+    pub fn bow(&self, crs: &Crs, cursor: &mut Cursor<'_>, near: [f64; 2]) -> Bow {
+        let bend = Bend::by(crs, near, |places| {
+            for place in places {
+                let [x, y] = cursor.point(place.0, place.1)?;
+                *place = (x, y);
+            }
+            Ok(())
+        });
+        self.frame.bow_of(&bend)
+    }
+
+    /// Longitude and latitude of a point given in parts of the grid's step.
+    pub fn lonlat(&self, point: GridPoint, parts: i64) -> [f64; 2] {
+        let [x, y] = self.frame.position(point, parts);
+        self.datum.lonlat_of_equal_area(x, y)
+    }
+
+    /// A box on the grid that holds one of the plane; `None` beyond all frames.
+    pub fn grid_box(&self, bbox: &Bbox) -> Option<[i64; 4]> {
+        let [west, south] = self.frame.grid(bbox.min_x, bbox.min_y)?;
+        let [east, north] = self.frame.grid(bbox.max_x, bbox.max_y)?;
+        Some([west - 1, south - 1, east + 1, north + 1])
+    }
+}
+
+/// A boundary is known again by its places to 0.1 mm.
+const DIGEST_PER_M: f64 = 1e4;
+
 /// A boundary on the grid of the equal-area plane.
 pub(super) struct Prepared {
+    pub ground: Ground,
     pub footprint: Footprint,
     pub rings: Rings,
     pub bbox_lonlat: Bbox,
@@ -39,9 +88,19 @@ impl Prepared {
         }
         let map = maps.to_equal_area(&boundary.crs, datum)?;
         let mut cursor = map.cursor();
-        let mut builder = LayerBuilder::default();
+        let own_bbox = geometry.bbox();
+        let ground = Ground::about(&cursor.bbox(&own_bbox)?, datum);
+        let bow = ground.bow(&boundary.crs, &mut cursor, own_bbox.center());
+        let mut builder = LayerBuilder::with_bow(bow);
         let mut hasher = Xxh3::new();
-        let mut grid = Rings::default();
+        let mut grid = Rings {
+            bow,
+            ..Rings::default()
+        };
+        let nowhere = || AnalysisError::BoundaryPlace {
+            boundary: boundary.name.clone(),
+            crs: boundary.crs.label(),
+        };
         for rings in geometry.polygons() {
             for (number, ring) in rings.enumerate() {
                 let points = &mut grid.points;
@@ -49,11 +108,15 @@ impl Prepared {
                 let pairs = geometry.ring(ring).chunks_exact(2);
                 divided(
                     &boundary.crs,
-                    LONGEST_REPORTED_M,
+                    ground.longest_edge_m,
                     pairs.map(|p| [p[0], p[1]]),
                     |[x, y]| {
-                        points.push(on_grid(cursor.point(x, y)?));
-                        Ok::<(), CrsError>(())
+                        let [px, py] = cursor.point(x, y)?;
+                        for v in [px, py] {
+                            hasher.update(&((v * DIGEST_PER_M).round() as i64).to_le_bytes());
+                        }
+                        points.push(ground.frame.grid(px, py).ok_or_else(nowhere)?);
+                        Ok::<(), AnalysisError>(())
                     },
                 )?;
                 let role = if number == 0 {
@@ -62,17 +125,10 @@ impl Prepared {
                     RingRole::Hole
                 };
                 hasher.update(&[u8::from(number == 0)]);
-                for point in &points[start..] {
-                    hasher.update(&point[0].to_le_bytes());
-                    hasher.update(&point[1].to_le_bytes());
-                }
                 builder
                     .push_ring(0, role, points[start..].iter().copied())
                     .map_err(|error| match error {
-                        OverlayError::BeyondFrame { .. } => AnalysisError::BoundaryPlace {
-                            boundary: boundary.name.clone(),
-                            crs: boundary.crs.label(),
-                        },
+                        OverlayError::BeyondFrame { .. } => nowhere(),
                         other => other.into(),
                     })?;
                 grid.close(role);
@@ -84,9 +140,14 @@ impl Prepared {
                 boundary: boundary.name.clone(),
             });
         }
-        let bbox_lonlat = lonlat_of_grid(footprint.bounds(), datum);
+        // The plane is cylindrical, so boxes stay boxes.
+        let bounds = footprint.bounds();
+        let [west, south] = ground.lonlat([bounds[0], bounds[1]], 1);
+        let [east, north] = ground.lonlat([bounds[2], bounds[3]], 1);
+        let bbox_lonlat = Bbox::new(west, south, east, north);
         Ok(Prepared {
             official_centi_m2: official_area(boundary, datum, &bbox_lonlat, maps)?,
+            ground,
             footprint,
             rings: grid,
             bbox_lonlat,
@@ -151,17 +212,15 @@ fn official_area(
 
 /// The boundary as it was laid over the layers, in degrees: rings of polygons, the shell first,
 /// closed. For maps; eight digits are a millimetre.
-pub(super) fn outline(prepared: &Prepared, datum: Datum) -> Outline {
+pub(super) fn outline(prepared: &Prepared) -> Outline {
     let mut polygons = Outline::new();
     let mut start = 0;
     for &(end, role) in &prepared.rings.ends {
         let ring = prepared.rings.points[start..end as usize]
             .iter()
-            .map(|point| {
-                let [x, y] = point.map(|v| v as f64 * GRID_STEP_M);
-                datum
-                    .lonlat_of_equal_area(x, y)
-                    .map(|v| (v * 1e8).round() / 1e8)
+            .map(|&point| {
+                let lonlat = prepared.ground.lonlat(point, 1);
+                lonlat.map(|v| (v * 1e8).round() / 1e8)
             })
             .collect();
         match polygons.last_mut() {

@@ -4,7 +4,7 @@
 use super::super::AnalysisError;
 use super::boundary::Prepared;
 use super::touch::read_rings;
-use super::{Boundary, GRID_STEP_M, Report, Reporter};
+use super::{Boundary, Report, Reporter};
 use crate::geom::grid::clip_ring;
 use crate::overlay::{GridPoint, Rings};
 use crate::query::Budget;
@@ -45,7 +45,8 @@ impl View {
         let latitude = prepared.bbox_lonlat.center()[1].to_radians();
         // The plane is true to area: what it stretches one way it shortens the other.
         let east = latitude.cos() / 36f64.to_radians().cos();
-        let metres_per_step = [GRID_STEP_M * east, GRID_STEP_M / east];
+        let step_m = prepared.ground.frame.square_units_per_step().sqrt();
+        let metres_per_step = [step_m * east, step_m / east];
         let width_m = (bounds[2] - bounds[0]) * metres_per_step[0];
         let height_m = (bounds[3] - bounds[1]) * metres_per_step[1];
         let metres_per_unit = width_m.max(height_m).max(1e-3) / (SIDE as f64 * FILL);
@@ -110,12 +111,9 @@ impl Reporter {
                     continue;
                 };
                 let view_of = data.features.feature(data.index.record(feature).offset)?;
-                read_rings(
-                    &view_of,
-                    &layer.snapshot.manifest.crs,
-                    &mut cursor,
-                    &mut rings,
-                )?;
+                let crs = &layer.snapshot.manifest.crs;
+                // What has no place is refused by the report.
+                read_rings(&view_of, crs, &prepared.ground, &mut cursor, &mut rings);
                 let drawn = view.rings(&rings);
                 if !drawn.is_empty() {
                     shapes.push(Shape {

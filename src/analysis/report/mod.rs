@@ -1,7 +1,8 @@
 //! What does this polygon lie on? A boundary against layers of the workspace: areas by class and
 //! feature that add up to the boundary's own, and a verdict by rules.
 //!
-//! 1. [`Boundary`] is divided and brought to the grid of the equal-area plane, once ([`boundary`])
+//! 1. [`Boundary`] is brought to the grid of the equal-area plane, once ([`boundary`]); edges follow
+//!    the bent lines they stand for there
 //! 2. per layer the feature index names the candidates; those whose box the boundary does not
 //!    touch are not read, the others go through [`crate::overlay::Footprint`] one by one ([`touch`])
 //! 3. [`rules`] turn areas into verdicts and words
@@ -26,18 +27,16 @@ use self::apportion::{apportion, rounded};
 pub use self::boundary::Boundary;
 use self::boundary::Prepared;
 use self::rules::{Measure, Measured, RuleSet, Text, Verdict};
-use self::touch::Touched;
+use self::touch::{Piece, Touched};
 use super::{AnalysisError, Group};
 use crate::crs::{Crs, CrsError, Datum, GaussKruger, PlaneMap};
-use crate::geom::Bbox;
-use crate::overlay::{EXACT_PER_SQUARE, GridPoint, Scratch};
+use crate::overlay::Scratch;
 use crate::query::Budget;
 use crate::store::Snapshot;
 
-/// Step of the grid: the one of [`super::areas`] on the ellipsoid.
-const GRID_STEP_M: f64 = 2e-5;
-/// One unit of printed areas, 0.0001 m² or 250 000 square steps, in exact sums.
-const PRINTED_UNIT: i128 = 250_000 * EXACT_PER_SQUARE;
+/// One unit of printed areas, 0.0001 m², in exact sums of a grid of 2²⁰ steps a metre: 2⁷³ for a
+/// square metre. True to 3e-19 of it.
+const PRINTED_UNIT: i128 = 944_473_296_573_929_043;
 /// Pieces smaller than this are marked, never dropped.
 const SLIVER_M2: f64 = 0.01;
 /// Transforms kept; a client may name any reference system.
@@ -259,7 +258,7 @@ impl Reporter {
     pub fn outline(&self, boundary: &Boundary) -> Result<Outline, AnalysisError> {
         expect_comparable(&boundary.crs, &self.crs, || boundary.name.clone())?;
         let prepared = Prepared::new(boundary, self.datum, &self.maps)?;
-        Ok(boundary::outline(&prepared, self.datum))
+        Ok(boundary::outline(&prepared))
     }
 
     /// The report about one boundary.
@@ -387,7 +386,7 @@ impl Layer {
 
     fn report(
         &self,
-        touched: &[Touched],
+        touched: &Touched,
         prepared: &Prepared,
         total: i64,
         rules: &RuleSet,
@@ -395,12 +394,18 @@ impl Layer {
     ) -> LayerReport {
         let manifest = &self.snapshot.manifest;
         let whole = prepared.footprint.exact_area();
-        let mut classes: BTreeMap<&Group, Class<'_>> = BTreeMap::new();
-        for piece in touched {
-            let class = classes.entry(&piece.group).or_default();
+        let mut by_number: Vec<Class<'_>> = Vec::new();
+        by_number.resize_with(touched.groups.len(), Class::default);
+        for piece in &touched.features {
+            let class = &mut by_number[piece.group as usize];
             class.area = class.area.wrapping_add(piece.area);
             class.features.push(piece);
         }
+        for (class, (_, label)) in by_number.iter_mut().zip(&touched.groups) {
+            class.label = label.as_deref();
+        }
+        let groups = touched.groups.iter().map(|(group, _)| group);
+        let classes: BTreeMap<&Group, Class<'_>> = groups.zip(by_number).collect();
         let covered = classes
             .values()
             .fold(0i128, |sum, c| sum.wrapping_add(c.area));
@@ -416,7 +421,7 @@ impl Layer {
         exact.push(outside);
         let units = apportion(&exact, PRINTED_UNIT, total);
         let mut rows = Vec::new();
-        let mut features = Vec::new();
+        let mut features = Vec::with_capacity(touched.features.len());
         for ((group, class), &units) in classes.iter().zip(&units) {
             let pieces: Vec<i128> = class.features.iter().map(|piece| piece.area).collect();
             let own_units = apportion(&pieces, PRINTED_UNIT, units);
@@ -433,7 +438,7 @@ impl Layer {
             rows.push(Row {
                 value: (*group).clone(),
                 outside: false,
-                label: class.features.iter().find_map(|piece| piece.label.clone()),
+                label: class.label.map(str::to_string),
                 features: class.features.len() as u64,
                 area_m2: units as f64 / 1e4,
                 share: share(class.area),
@@ -466,7 +471,7 @@ impl Layer {
             field: self.field.clone(),
             verdict: checks.iter().map(|check| check.verdict).max(),
             checks,
-            touched: touched.len() as u64,
+            touched: touched.features.len() as u64,
             rows,
             overlaps_itself: outside < -PRINTED_UNIT,
             features,
@@ -535,7 +540,8 @@ impl Layer {
 #[derive(Default)]
 struct Class<'a> {
     area: i128,
-    features: Vec<&'a Touched>,
+    label: Option<&'a str>,
+    features: Vec<&'a Piece>,
 }
 
 fn is_sliver(units: i64) -> bool {
@@ -549,23 +555,4 @@ fn rounded_share(share: f64) -> f64 {
     } else {
         0.0
     }
-}
-
-/// The grid's point next to a position in the plane, halves away from zero. `f64::round` is a call
-/// into the mathematical library.
-#[inline]
-fn on_grid(position_m: [f64; 2]) -> GridPoint {
-    position_m.map(|v| {
-        let steps = v / GRID_STEP_M;
-        (steps + 0.5f64.copysign(steps)) as i64
-    })
-}
-
-/// The box of a place on the grid in degrees: the plane is cylindrical, so boxes stay boxes.
-fn lonlat_of_grid(bounds: [i64; 4], datum: Datum) -> Bbox {
-    let corner =
-        |x: i64, y: i64| datum.lonlat_of_equal_area(x as f64 * GRID_STEP_M, y as f64 * GRID_STEP_M);
-    let [west, south] = corner(bounds[0], bounds[1]);
-    let [east, north] = corner(bounds[2], bounds[3]);
-    Bbox::new(west, south, east, north)
 }

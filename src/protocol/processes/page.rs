@@ -8,7 +8,6 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::analysis::Group;
 use crate::analysis::report::drawing::{Drawing, SIDE, Shape};
@@ -453,9 +452,4 @@ pub fn escape(text: &str) -> String {
         }
     }
     out
-}
-
-/// The hash in a sealed report.
-pub fn hash_of(sealed: &Value) -> &str {
-    sealed.get("hash").and_then(Value::as_str).unwrap_or("")
 }

@@ -1,8 +1,10 @@
 //! The document of reports, and its seal.
 //!
 //! A report's hash is the SHA-256 of the report's JSON without the hash, as it stands in the
-//! document without white space. The same boundary on the same generations under the same rules
-//! gives the same bytes, so the same hash; nothing in it depends on time, place or threads.
+//! document. The same boundary on the same generations under the same rules gives the same bytes,
+//! so the same hash; nothing in it depends on time, place or threads.
+
+use std::io::Write;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -12,46 +14,78 @@ use crate::analysis::report::{Outline, Report};
 /// Version of the document's layout.
 pub const DOCUMENT_VERSION: u32 = 1;
 
-/// All reports of one question.
+/// A report's JSON with its hash as the last member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    pub json: String,
+    pub hash: String,
+}
+
+/// A report as it stands in the document.
 ///
 /// # Errors
 /// When a report holds what JSON cannot: it never does.
-pub fn document(reports: &[Report]) -> serde_json::Result<Value> {
-    let sealed = reports.iter().map(sealed).collect::<Result<Vec<_>, _>>()?;
-    Ok(json!({
-        "type": "onemap-report",
-        "version": DOCUMENT_VERSION,
-        "reports": sealed,
-    }))
-}
-
-/// Puts the boundaries in degrees beside the reports, as GeoJSON; they are not part of the seals.
-pub fn add_outlines(document: &mut Value, outlines: &[Outline]) {
-    let shapes: Vec<Value> = outlines
+pub fn sealed(report: &Report) -> serde_json::Result<Sealed> {
+    let rows = report
+        .layers
         .iter()
-        .map(|outline| json!({ "type": "MultiPolygon", "coordinates": outline }))
-        .collect();
-    if let Value::Object(members) = document {
-        members.insert("outlines".into(), Value::Array(shapes));
-    }
+        .map(|l| l.rows.len() + l.features.len());
+    let mut bytes = Vec::with_capacity(2048 + 160 * rows.sum::<usize>());
+    serde_json::to_writer(&mut bytes, report)?;
+    let mut json = String::from_utf8(bytes).map_err(serde::ser::Error::custom)?;
+    let hash = seal(&json);
+    // An object with members: the hash goes before its end.
+    json.pop();
+    json.push_str(",\"hash\":\"");
+    json.push_str(&hash);
+    json.push_str("\"}");
+    Ok(Sealed { json, hash })
 }
 
-/// One report with its hash.
-///
-/// # Errors
-/// As [`document`].
-pub fn sealed(report: &Report) -> serde_json::Result<Value> {
-    let mut value = serde_json::to_value(report)?;
-    let hash = seal(&value);
-    if let Value::Object(members) = &mut value {
-        members.insert("hash".into(), Value::String(hash));
-    }
-    Ok(value)
-}
-
-/// The hash of a report without its hash.
-pub fn seal(report: &Value) -> String {
-    let digest = Sha256::digest(report.to_string().as_bytes());
+/// The hash of a report's JSON without its hash.
+pub fn seal(json: &str) -> String {
+    let digest = Sha256::digest(json.as_bytes());
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
+}
+
+/// Writes the document of all reports of one question, a report a line.
+pub struct DocumentWriter<W> {
+    out: W,
+    any: bool,
+}
+
+impl<W: Write> DocumentWriter<W> {
+    /// # Errors
+    /// When it cannot be written; so with all of these.
+    pub fn new(mut out: W) -> std::io::Result<DocumentWriter<W>> {
+        let head =
+            format!("{{\"type\":\"onemap-report\",\"version\":{DOCUMENT_VERSION},\"reports\":[");
+        out.write_all(head.as_bytes())?;
+        Ok(DocumentWriter { out, any: false })
+    }
+
+    pub fn push(&mut self, report: &Sealed) -> std::io::Result<()> {
+        if self.any {
+            self.out.write_all(b",")?;
+        }
+        self.any = true;
+        self.out.write_all(b"\n")?;
+        self.out.write_all(report.json.as_bytes())
+    }
+
+    /// Ends the document, the boundaries in degrees beside the reports when they are given, as
+    /// GeoJSON; they are not part of the seals.
+    pub fn finish(mut self, outlines: Option<&[Outline]>) -> std::io::Result<W> {
+        self.out.write_all(b"]")?;
+        if let Some(outlines) = outlines {
+            let shapes: Vec<Value> = outlines
+                .iter()
+                .map(|outline| json!({ "type": "MultiPolygon", "coordinates": outline }))
+                .collect();
+            write!(self.out, ",\n\"outlines\":{}", Value::Array(shapes))?;
+        }
+        self.out.write_all(b"}\n")?;
+        Ok(self.out)
+    }
 }
