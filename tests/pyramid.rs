@@ -451,6 +451,7 @@ fn options(min_zoom: u8, max_zoom: u8) -> ArchiveOptions {
         min_zoom,
         max_zoom,
         bbox_in_grid: None,
+        area_in_grid: None,
         shard: None,
         update: false,
         tile: Options::default(),

@@ -1,6 +1,9 @@
 //! Archives of tiles as layers: made here or elsewhere, in the workspace, on a web server, in a
 //! bucket, and hostile.
 
+#[path = "support/images.rs"]
+#[allow(dead_code, reason = "one recipe of several")]
+mod images;
 #[path = "support/ranges.rs"]
 mod ranges;
 #[allow(dead_code, reason = "each test file uses its own part")]
@@ -200,6 +203,123 @@ fn an_archive_made_here_answers_with_the_bytes_of_its_layer() {
         let again = dir.path().join("again.pmtiles");
         assert!(refusal(&["tiles", map, "made", "--out", text(&again)]).contains("made"));
     }
+}
+
+/// A photograph's archive holds the pictures the server draws, in every format and container, and
+/// registered as a layer it answers with them again.
+#[test]
+fn pictures_of_an_image_are_those_the_server_draws() {
+    let dir = tempfile::tempdir().unwrap();
+    let map = text(dir.path());
+    let tif = dir.path().join("dom.tif");
+    let recipe = images::Recipe::gauss_kruger([300, 300], 3);
+    recipe.write(&tif, |band, column, row| {
+        (band * 40 + column / 2 + row / 3) as u8
+    });
+    done(&["import", map, &format!("dom={}", text(&tif))]);
+    std::fs::remove_file(&tif).unwrap();
+    for (format, ending) in [
+        ("png", "pmtiles"),
+        ("jpg", "pmtiles"),
+        ("webp", "mbtiles"),
+        ("png", "mbtiles"),
+    ] {
+        let name = format!("{format}-{ending}");
+        let out = dir.path().join(format!("{name}.{ending}"));
+        done(&[
+            "tiles",
+            map,
+            "dom",
+            "--format",
+            format,
+            "--out",
+            text(&out),
+            "--quiet",
+        ]);
+        done(&["import", map, text(&out)]);
+    }
+    let tree = dir.path().join("tree");
+    done(&[
+        "tiles",
+        map,
+        "dom",
+        "--format",
+        "jpg",
+        "--zoom",
+        "14",
+        "--out",
+        text(&tree),
+        "--quiet",
+    ]);
+    let parts = ["1/2", "2/2"].map(|part| {
+        let out = dir.path().join(format!("part{}.pmtiles", &part[..1]));
+        done(&[
+            "tiles",
+            map,
+            "dom",
+            "--out",
+            text(&out),
+            "--shard",
+            part,
+            "--quiet",
+        ]);
+        out
+    });
+    let merged = dir.path().join("merged.pmtiles");
+    done(&[
+        "tiles",
+        "merge",
+        text(&parts[0]),
+        text(&parts[1]),
+        "--out",
+        text(&merged),
+    ]);
+    let whole = dir.path().join("png-pmtiles.pmtiles");
+    assert!(std::fs::read(&merged).unwrap() == std::fs::read(&whole).unwrap());
+
+    let server = Server::start(dir.path(), &[]);
+    let about = server.get("/tiles/dom.json").json();
+    let zoom = |word: &str| about[word].as_u64().unwrap() as u8;
+    let archive = PmtilesFile::open(&whole).unwrap();
+    assert_eq!(archive.header.description.min_zoom, zoom("minzoom"));
+    assert_eq!(archive.header.description.max_zoom, zoom("maxzoom"));
+    let mut compared = 0;
+    for entry in archive.runs().map(Result::unwrap) {
+        let (z, x, y) = tile_of_id(entry.tile_id).unwrap();
+        for (layer, ending) in [
+            ("png-pmtiles", "png"),
+            ("jpg-pmtiles", "jpg"),
+            ("webp-mbtiles", "webp"),
+            ("png-mbtiles", "png"),
+        ] {
+            let own = server.get(&format!("/tiles/dom/{z}/{x}/{y}.{ending}"));
+            let archived = server.get(&format!("/tiles/{layer}/{z}/{x}/{y}.{ending}"));
+            assert_eq!(
+                (own.status, archived.status),
+                (200, 200),
+                "{layer} {z}/{x}/{y}"
+            );
+            assert_eq!(own.header("content-type"), archived.header("content-type"));
+            assert_eq!(own.header("etag"), archived.header("etag"));
+            assert!(own.body == archived.body, "{layer} {z}/{x}/{y}");
+            compared += 1;
+        }
+        if z == 14 {
+            let file = std::fs::read(tree.join(format!("{z}/{x}/{y}.jpg"))).unwrap();
+            assert!(file == server.get(&format!("/tiles/dom/{z}/{x}/{y}.jpg")).body);
+        }
+    }
+    assert!(compared > 30, "{compared}");
+    server.stop();
+    let out = dir.path().join("no.pmtiles");
+    let refused =
+        |more: &[&str]| refusal(&[&["tiles", map, "dom", "--out", text(&out)], more].concat());
+    assert!(refused(&["--format", "mvt"]).contains("offered as png, jpg or webp, not as mvt"));
+    assert!(refused(&["--format", "gif"]).contains("expected mvt, png, jpg or webp"));
+    assert!(refused(&["--update"]).contains("made whole"));
+    let several = ["tiles", map, "dom,png-pmtiles", "--out", text(&out)];
+    assert!(refusal(&several).contains("png-pmtiles"));
+    assert!(!out.exists());
 }
 
 /// The smallest PNG there is.

@@ -74,6 +74,10 @@ pub struct ImportArgs {
     /// Band of an image to show as grey, or bands to show as red, green and blue
     #[arg(long, value_name = "R,G,B")]
     pub bands: Option<Bands>,
+    /// What a tile of a generalised polygon layer should stay below, kilobytes before compression
+    /// [default: 500] (瓦片大小上限)
+    #[arg(long, value_name = "KB", value_parser = clap::value_parser!(u32).range(20..=20_000))]
+    pub tile_kb: Option<u32>,
     /// Write every finding, with its place, to this file
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
@@ -133,6 +137,7 @@ impl ImportArgs {
             id_field: None,
             bounds: None,
             bands: None,
+            tile_kb: None,
             report: None,
         }
     }
@@ -253,12 +258,15 @@ fn vector(
     };
     let mut issues = IssueLog::default();
     let layer = source::open(&spec)?.into_layer(&mut issues)?;
-    let options = Options {
+    let mut options = Options {
         title: args.title.clone().unwrap_or_else(|| name.to_string()),
         attribution: args.attribution.clone(),
         id_field: args.id_field.clone(),
         ..Options::new(name.clone(), args.kind.unwrap_or(LayerKind::Other))
     };
+    if let Some(kb) = args.tile_kb {
+        options.tile_bytes = u64::from(kb) * 1000;
+    }
     let checksum = source_checksum(location)?;
     let input = Input {
         found: issues,

@@ -153,8 +153,16 @@ pub enum Failure {
     NoSuchGrid { name: String, known: Vec<String> },
     #[error("there is no layer {name:?} in this workspace (没有这个图层)")]
     NoSuchLayer { name: String },
-    #[error("layer {name:?} has no features to make tiles of (该图层没有要素,无法切片)")]
-    NoFeatures { name: String },
+    #[error(
+        "layer {name:?} is an archive of tiles already, nothing is made of it (该图层已是瓦片归档)"
+    )]
+    AlreadyTiles { name: String },
+    #[error("layer {name:?} is offered as {offered}, not as {asked} (该图层不提供此格式)")]
+    OtherFormat {
+        name: String,
+        offered: &'static str,
+        asked: &'static str,
+    },
     #[error("cannot write the result: {0}")]
     Output(#[from] std::io::Error),
 }

@@ -3,21 +3,27 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::overlay::clip_of_file;
 use super::{Failure, Globals, Outcome};
 use crate::crs::{Crs, Warp};
 use crate::geom::Bbox;
+use crate::model::TileContent;
 use crate::protocol::tilejson;
-use crate::store::Store;
-use crate::tile::archive::{self, About, ArchiveOptions, Target};
+use crate::query::Budget;
+use crate::render::image::{ImageFormat, ImageRequest, image_tile};
+use crate::store::{Snapshot, Store};
+use crate::tile::archive::{self, About, ArchiveOptions, DrawError, Pictures, Target};
+use crate::tile::area::Area;
 use crate::tile::{Options as TileOptions, TileLayer, merge};
 
-/// Make the vector tiles of layers beforehand, as one archive or a directory (批量切片)
+/// Make the tiles of layers beforehand, as one archive or a directory (批量切片)
 ///
 /// The tiles are those the server would send. A run that was interrupted is gone on from by the
 /// same command. 与服务端瓦片完全一致;中断后重新运行同一命令即可继续。
@@ -30,6 +36,7 @@ use crate::tile::{Options as TileOptions, TileLayer, merge};
 Examples (示例):
   onemap tiles map dltb --zoom 0-14 --out dltb.pmtiles
   onemap tiles map dltb,xzq --zoom 5-12 --out county.mbtiles --bbox 110.1,30.2,111.4,31.0
+  onemap tiles map dom2024 --format webp --out dom.pmtiles --within county.shp
   onemap tiles map dltb --grid CGCS2000Quad --zoom 6-13 --out tiles/
   onemap tiles map dltb --out dltb.pmtiles --update            after the next import: only what changed
   onemap tiles map dltb --out part1.pmtiles --shard 1/4        one of four parts of equal size
@@ -69,24 +76,53 @@ pub struct TilesArgs {
     /// Layers that go into every tile (图层)
     #[arg(required = true, value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Where to: X.pmtiles, X.mbtiles, or a directory for z/x/y.mvt (输出)
+    /// Where to: X.pmtiles, X.mbtiles, or a directory for z/x/y.mvt (or .png …) (输出)
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,
-    /// Lowest and highest zoom (级别范围)
-    #[arg(long, value_name = "A-B", default_value = "0-14")]
-    pub zoom: Zooms,
+    /// mvt for features; png, jpg or webp for an image [default: mvt, png] (瓦片格式)
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<ArchiveFormat>,
+    /// Lowest and highest zoom [default: 0-14, or those of the image] (级别范围)
+    #[arg(long, value_name = "A-B")]
+    pub zoom: Option<Zooms>,
     /// Tile grid; archives hold WebMercatorQuad only (格网)
     #[arg(long, value_name = "GRID", default_value = tilejson::PLAIN_GRID)]
     pub grid: String,
     /// Only tiles that meet this box, in degrees (范围)
     #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
     pub bbox: Option<Degrees>,
+    /// Only tiles that meet the polygons of this file, any vector format (多边形范围)
+    #[arg(long, value_name = "FILE")]
+    pub within: Option<PathBuf>,
+    /// Largest share of a layer in a tile, kilobytes before compression [default: 500]. Polygon layers
+    /// that are generalised have theirs from `onemap import --tile-kb` (瓦片大小上限)
+    #[arg(long, value_name = "KB", value_parser = clap::value_parser!(u32).range(20..=20_000))]
+    pub tile_kb: Option<u32>,
     /// Make part I of N only, parts of equal size along the Hilbert curve (分片)
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
     /// Make only what has changed since the last run with this flag; PMTiles only (增量更新)
     #[arg(long)]
     pub update: bool,
+}
+
+/// What the tiles of an archive are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    Mvt,
+    Image(ImageFormat),
+}
+
+impl FromStr for ArchiveFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ArchiveFormat, String> {
+        match (text, ImageFormat::from_extension(text)) {
+            ("mvt" | "pbf", _) => Ok(ArchiveFormat::Mvt),
+            (_, Some(format)) => Ok(ArchiveFormat::Image(format)),
+            (_, None) => Err("expected mvt, png, jpg or webp".into()),
+        }
+    }
 }
 
 /// Two zooms, `A-B`, or one.
@@ -198,11 +234,7 @@ fn make(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
                 .ok_or_else(|| Failure::NoSuchLayer { name: name.clone() })
         })
         .collect::<Result<Vec<_>, Failure>>()?;
-    if let Some(made) = snapshots.iter().find(|s| s.vector().is_none()) {
-        return Err(Failure::NoFeatures {
-            name: made.name().to_string(),
-        });
-    }
+    let format = format_of(&snapshots, args.format)?;
     let grids = store.grids()?;
     let grid = grids
         .iter()
@@ -217,13 +249,33 @@ fn make(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
         }
         None => None,
     };
+    let area_in_grid = match &args.within {
+        Some(path) => {
+            let area = clip_of_file(path)?;
+            let warp = Warp::new(&area.crs, grid.epsg, &area.polygons.bbox())?;
+            Some(Area::new(&area.polygons, &warp))
+        }
+        None => None,
+    };
+    let Zooms(min_zoom, max_zoom) = args.zoom.unwrap_or_else(|| match snapshots[0].image() {
+        Some(_) => {
+            let (low, high) = tilejson::zooms(&snapshots[0], grid);
+            Zooms(low, high)
+        }
+        None => Zooms(0, 14),
+    });
+    let mut tile = TileOptions::default();
+    if let Some(kb) = args.tile_kb {
+        tile.max_layer_bytes = kb as usize * 1000;
+    }
     let options = ArchiveOptions {
-        min_zoom: args.zoom.0,
-        max_zoom: args.zoom.1,
+        min_zoom,
+        max_zoom,
         bbox_in_grid,
+        area_in_grid,
         shard: args.shard.map(|Shard(i, n)| (i - 1, n)),
         update: args.update,
-        tile: TileOptions::default(),
+        tile,
     };
     let layers: Vec<TileLayer> = snapshots
         .iter()
@@ -241,18 +293,37 @@ fn make(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
         tilejson: &tilejson::document(&snapshots, grid, ""),
     };
     let bar = progress_bar(globals);
-    let report = archive::write(
-        &layers,
-        grid,
-        &options,
-        &Target::of_path(&args.out),
-        &about,
-        &mut |done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
-            true
-        },
-    )?;
+    let target = Target::of_path(&args.out);
+    let mut show = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+        true
+    };
+    let report = match format {
+        ArchiveFormat::Mvt => archive::write(&layers, grid, &options, &target, &about, &mut show)?,
+        ArchiveFormat::Image(format) => {
+            let draw = |tile| -> Result<Option<Vec<u8>>, DrawError> {
+                let request = ImageRequest {
+                    grid,
+                    tile,
+                    scale: 1,
+                    format,
+                };
+                let drawn = image_tile(&snapshots[0], &request, &Budget::unlimited())?;
+                Ok((!drawn.empty).then_some(drawn.bytes))
+            };
+            let pictures = Pictures {
+                layer: &snapshots[0],
+                content: match format {
+                    ImageFormat::Png => TileContent::Png,
+                    ImageFormat::Jpeg => TileContent::Jpeg,
+                    ImageFormat::Webp => TileContent::Webp,
+                },
+                draw: &draw,
+            };
+            archive::write_pictures(&pictures, grid, &options, &target, &about, &mut show)?
+        }
+    };
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let mut out = std::io::stdout().lock();
@@ -302,6 +373,43 @@ fn make(args: TilesArgs, globals: &Globals) -> Result<Outcome, Failure> {
         Outcome::Findings
     } else {
         Outcome::Done
+    })
+}
+
+/// What the layers can be had as: features as vector tiles, an image as pictures.
+fn format_of(
+    snapshots: &[Arc<Snapshot>],
+    asked: Option<ArchiveFormat>,
+) -> Result<ArchiveFormat, Failure> {
+    if let Some(made) = snapshots.iter().find(|s| s.tiles().is_some()) {
+        return Err(Failure::AlreadyTiles {
+            name: made.name().to_string(),
+        });
+    }
+    if snapshots.len() > 1 && snapshots.iter().any(|s| s.image().is_some()) {
+        return Err(Failure::Usage {
+            message: "an image layer goes into an archive alone (影像图层须单独切片)".into(),
+        });
+    }
+    let first = &snapshots[0];
+    let is_image = first.image().is_some();
+    let format = asked.unwrap_or(match is_image {
+        true => ArchiveFormat::Image(ImageFormat::Png),
+        false => ArchiveFormat::Mvt,
+    });
+    if matches!(format, ArchiveFormat::Image(_)) == is_image {
+        return Ok(format);
+    }
+    Err(Failure::OtherFormat {
+        name: first.name().to_string(),
+        offered: match is_image {
+            true => "png, jpg or webp",
+            false => "mvt",
+        },
+        asked: match format {
+            ArchiveFormat::Mvt => "mvt",
+            ArchiveFormat::Image(format) => format.extension(),
+        },
     })
 }
 

@@ -64,6 +64,8 @@ pub struct Options {
     pub attribution: Option<String>,
     /// The attribute that identifies a feature.
     pub id_field: Option<String>,
+    /// What a tile of the pyramid should stay below, before compression.
+    pub tile_bytes: u64,
     /// Memory for sorting, bytes.
     pub sort_budget_bytes: usize,
 }
@@ -76,6 +78,7 @@ impl Options {
             kind,
             attribution: None,
             id_field: None,
+            tile_bytes: pyramid::Options::default().max_tile_bytes,
             sort_budget_bytes: 96 << 20,
         }
     }

@@ -159,7 +159,11 @@ fn write_pyramid(
         vertices: gathered.vertices,
         natural_zoom: natural_zoom(gathered.vertices, &bounds_lonlat(parts, gathered)?),
     };
-    pyramid::write(&layer, &pyramid::Options::default())?;
+    let options = pyramid::Options {
+        max_tile_bytes: parts.options.tile_bytes,
+        ..pyramid::Options::default()
+    };
+    pyramid::write(&layer, &options)?;
     Ok(())
 }
 

@@ -7,7 +7,8 @@
 //! An archive that is kept up to date has a list of digests beside it (`X.pmtiles.digests`): a tile
 //! whose digest is still the same is copied, packed as it is.
 //!
-//! A tile of an archive is the tile the server would send: both come from [`vector_tile`].
+//! A tile of an archive is the tile the server would send: both come from [`vector_tile`], and
+//! pictures from whoever draws them for the server ([`Pictures`]).
 //! Memory holds two batches, the list of tiles and the archive's directory.
 
 use std::collections::HashMap;
@@ -18,14 +19,15 @@ use libdeflater::{CompressionLvl, Compressor};
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::area::Area;
 use super::{Options as TileOptions, TileError, TileLayer, pyramid, tile_digest, vector_tile};
 use crate::format::FormatError;
 use crate::format::mbtiles::MbtilesWriter;
 use crate::format::pmtiles::{self, PmtilesFile, PmtilesWriter};
 use crate::geom::{Bbox, hilbert};
-use crate::model::{GridError, TileCoord, TileGrid};
+use crate::model::{GridError, TileContent, TileCoord, TileGrid};
 use crate::query::{Budget, Stop};
-use crate::store::StoreError;
+use crate::store::{Snapshot, StoreError};
 
 /// Tiles made between two looks at the clock.
 const BATCH: usize = 512;
@@ -39,6 +41,8 @@ pub struct ArchiveOptions {
     pub max_zoom: u8,
     /// Only tiles that meet this box.
     pub bbox_in_grid: Option<Bbox>,
+    /// Only tiles that meet these polygons.
+    pub area_in_grid: Option<Area>,
     /// Part `.0` (from 0) of `.1` parts: a run of the tiles of each zoom, as long as the others.
     pub shard: Option<(u32, u32)>,
     /// Make only tiles that have changed since the archive was made with this, and keep the list
@@ -83,6 +87,15 @@ pub enum ArchiveError {
         "{format} archives hold the grid WebMercatorQuad only, not {grid}; write a directory instead (该格式只支持 Web 墨卡托格网)"
     )]
     GridOfFormat { format: &'static str, grid: String },
+    #[error("tile {z}/{x}/{y}: {source}")]
+    Picture {
+        z: u8,
+        x: u32,
+        y: u32,
+        source: DrawError,
+    },
+    #[error("archives of pictures are made whole, not updated (影像归档不支持增量更新)")]
+    UpdateOfPictures,
     #[error("{format} archives cannot be updated, PMTiles can (只有 PMTiles 可增量更新)")]
     UpdateOfFormat { format: &'static str },
     #[error(
@@ -95,7 +108,7 @@ pub enum ArchiveError {
 pub enum Target {
     Pmtiles(PathBuf),
     Mbtiles(PathBuf),
-    /// `z/x/y.mvt`, not compressed.
+    /// `z/x/y.mvt`, not compressed, or `z/x/y.png` and the like.
     Directory(PathBuf),
 }
 
@@ -122,6 +135,84 @@ pub struct About<'a> {
     pub tilejson: &'a serde_json::Value,
 }
 
+/// Why a picture was not drawn.
+pub type DrawError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The pictures of one layer, drawn by whoever knows how.
+pub struct Pictures<'a> {
+    pub layer: &'a Snapshot,
+    pub content: TileContent,
+    /// A tile's picture; `None` where there is nothing to see.
+    pub draw: &'a (dyn Fn(TileCoord) -> Result<Option<Vec<u8>>, DrawError> + Sync),
+}
+
+/// Where tiles come from.
+#[derive(Clone, Copy)]
+enum Maker<'a> {
+    Vector(&'a [TileLayer]),
+    Pictures(&'a Pictures<'a>),
+}
+
+impl<'a> Maker<'a> {
+    fn content(self) -> TileContent {
+        match self {
+            Maker::Vector(_) => TileContent::Mvt,
+            Maker::Pictures(pictures) => pictures.content,
+        }
+    }
+
+    fn snapshots(self) -> Vec<&'a Snapshot> {
+        match self {
+            Maker::Vector(layers) => layers.iter().map(|l| &*l.snapshot).collect(),
+            Maker::Pictures(pictures) => vec![pictures.layer],
+        }
+    }
+
+    /// What is in the tiles, for texts that differ when the tiles would.
+    fn words(self, with_generations: bool) -> String {
+        let word = |snapshot: &Snapshot, what: String| {
+            let name = snapshot.name();
+            match with_generations {
+                true => format!("{name}@{} {what}", snapshot.generation),
+                false => format!("{name} {what}"),
+            }
+        };
+        let words: Vec<String> = match self {
+            Maker::Vector(layers) => layers
+                .iter()
+                .map(|layer| word(&layer.snapshot, format!("{:?}", layer.fields)))
+                .collect(),
+            Maker::Pictures(p) => vec![word(p.layer, format!("{:?}", p.content))],
+        };
+        words.join(",")
+    }
+}
+
+/// Makes an archive of pictures; blank ones are left out. Otherwise like [`write`].
+///
+/// # Errors
+/// As [`write`].
+pub fn write_pictures(
+    pictures: &Pictures<'_>,
+    grid: &TileGrid,
+    options: &ArchiveOptions,
+    target: &Target,
+    about: &About<'_>,
+    report: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<ArchiveReport, ArchiveError> {
+    if options.update {
+        return Err(ArchiveError::UpdateOfPictures);
+    }
+    run(
+        Maker::Pictures(pictures),
+        grid,
+        options,
+        target,
+        about,
+        report,
+    )
+}
+
 /// Makes the archive. `report` hears how many of how many tiles are done, and says whether to go on.
 ///
 /// # Errors
@@ -134,15 +225,26 @@ pub fn write(
     about: &About<'_>,
     report: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<ArchiveReport, ArchiveError> {
+    run(Maker::Vector(layers), grid, options, target, about, report)
+}
+
+fn run(
+    maker: Maker<'_>,
+    grid: &TileGrid,
+    options: &ArchiveOptions,
+    target: &Target,
+    about: &About<'_>,
+    report: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<ArchiveReport, ArchiveError> {
     let mut tiles = Vec::new();
     for zoom in options.min_zoom..=options.max_zoom {
-        let of_zoom = tiles_of_zoom(layers, grid, zoom, options)?;
+        let of_zoom = tiles_of_zoom(maker, grid, zoom, options)?;
         tiles.extend(shard_of(&of_zoom, options.shard));
     }
     let total = tiles.len() as u64;
     let mut digests = match (options.update, target) {
         (false, _) => None,
-        (true, Target::Pmtiles(path)) => Some(Digests::open(path, &words(layers, grid, options))?),
+        (true, Target::Pmtiles(path)) => Some(Digests::open(path, &words(maker, grid, options))?),
         (true, Target::Mbtiles(_)) => {
             return Err(ArchiveError::UpdateOfFormat { format: "MBTiles" });
         }
@@ -152,7 +254,12 @@ pub fn write(
             });
         }
     };
-    let mut sink = Sink::open(target, grid, &fingerprint(layers, grid, options))?;
+    let mut sink = Sink::open(
+        target,
+        grid,
+        maker.content(),
+        &fingerprint(maker, grid, options),
+    )?;
     let mut result = ArchiveReport {
         resumed: sink.skip_done(&mut tiles),
         ..ArchiveReport::default()
@@ -173,7 +280,7 @@ pub fn write(
                     .with_max_len(8)
                     .map_init(Packer::new, |packer, &(key, tile)| {
                         let job = Job {
-                            layers,
+                            maker,
                             grid,
                             key,
                             tile,
@@ -181,7 +288,7 @@ pub fn write(
                         };
                         packer.pack(&job, digests.as_ref(), sink_packs(target))
                     })
-                    .collect::<Result<Vec<Packed>, TileError>>()
+                    .collect::<Result<Vec<Packed>, ArchiveError>>()
             },
         );
         written?;
@@ -224,7 +331,7 @@ struct Packed {
 
 /// A tile to be made.
 struct Job<'a> {
-    layers: &'a [TileLayer],
+    maker: Maker<'a>,
     grid: &'a TileGrid,
     key: u64,
     tile: TileCoord,
@@ -248,14 +355,18 @@ impl Packer {
         job: &Job<'_>,
         digests: Option<&Digests>,
         compress: bool,
-    ) -> Result<Packed, TileError> {
+    ) -> Result<Packed, ArchiveError> {
         let &Job {
-            layers,
+            maker,
             grid,
             key,
             tile,
             options,
         } = job;
+        let layers = match maker {
+            Maker::Vector(layers) => layers,
+            Maker::Pictures(pictures) => return picture(pictures, key, tile),
+        };
         let digest = match digests {
             None => 0,
             Some(_) => tile_digest(layers, grid, tile, options)?,
@@ -299,6 +410,26 @@ impl Packer {
             reused: false,
         })
     }
+}
+
+/// A picture is packed as it is drawn.
+fn picture(pictures: &Pictures<'_>, key: u64, tile: TileCoord) -> Result<Packed, ArchiveError> {
+    let drawn = (pictures.draw)(tile).map_err(|source| ArchiveError::Picture {
+        z: tile.z,
+        x: tile.x,
+        y: tile.y,
+        source,
+    })?;
+    let bytes = drawn.unwrap_or_default();
+    Ok(Packed {
+        key,
+        tile,
+        raw_bytes: bytes.len() as u64,
+        bytes,
+        omitted: 0,
+        digest: 0,
+        reused: false,
+    })
 }
 
 /// What the tiles of an archive were made of, and the archive as it is.
@@ -388,7 +519,7 @@ fn key_of(grid: &TileGrid, tile: TileCoord) -> u64 {
 
 /// The tiles of a zoom that may have something in them, in the order of the work.
 fn tiles_of_zoom(
-    layers: &[TileLayer],
+    maker: Maker<'_>,
     grid: &TileGrid,
     zoom: u8,
     options: &ArchiveOptions,
@@ -396,14 +527,16 @@ fn tiles_of_zoom(
     let matrix = grid.matrix(u32::from(zoom))?;
     let unit = matrix.cell_size * f64::from(matrix.tile_size_px[0])
         / f64::from(crate::format::mvt::EXTENT);
-    let margin = unit * f64::from(options.tile.buffer);
-    let limit = options.bbox_in_grid;
+    let margin = match maker {
+        Maker::Vector(_) => unit * f64::from(options.tile.buffer),
+        Maker::Pictures(_) => 0.0,
+    };
+    // The box of an area tells most tiles apart before there is a list of them.
+    let area = options.area_in_grid.as_ref().map(Area::bbox);
+    let limits = [options.bbox_in_grid, area];
     let mut tiles: Vec<(u64, TileCoord)> = Vec::new();
-    for layer in layers {
-        let Some((data, _)) = layer.snapshot.vector() else {
-            continue;
-        };
-        let warp = layer.snapshot.warp(grid.epsg)?;
+    for snapshot in maker.snapshots() {
+        let warp = snapshot.warp(grid.epsg)?;
         let within = |bbox: &Bbox| -> Result<Vec<(u64, TileCoord)>, GridError> {
             let Some([x0, y0, x1, y1]) =
                 grid.tiles_in_bbox(zoom, &bbox.expanded(margin, margin))?
@@ -413,15 +546,16 @@ fn tiles_of_zoom(
             let all = (y0..=y1).flat_map(|y| (x0..=x1).map(move |x| TileCoord { z: zoom, x, y }));
             let mut kept = Vec::new();
             for tile in all {
-                let wanted = match &limit {
-                    None => true,
-                    Some(limit) => grid.tile_bbox(tile)?.intersects(limit),
-                };
-                if wanted {
+                let bbox = grid.tile_bbox(tile)?;
+                if limits.iter().flatten().all(|limit| bbox.intersects(limit)) {
                     kept.push((key_of(grid, tile), tile));
                 }
             }
             Ok(kept)
+        };
+        let Some((data, _)) = snapshot.vector() else {
+            tiles.extend(within(&warp.to_grid.bbox(&snapshot.extent_in_layer_crs()))?);
+            continue;
         };
         let numbers = (0..data.index.len() as u32)
             .into_par_iter()
@@ -439,7 +573,17 @@ fn tiles_of_zoom(
         tiles.par_sort_unstable();
         tiles.dedup();
     }
-    Ok(tiles)
+    tiles.par_sort_unstable();
+    match &options.area_in_grid {
+        None => Ok(tiles),
+        Some(area) => Ok(tiles
+            .into_par_iter()
+            .map(|(key, tile)| Ok(area.meets(&grid.tile_bbox(tile)?).then_some((key, tile))))
+            .collect::<Result<Vec<_>, GridError>>()?
+            .into_iter()
+            .flatten()
+            .collect()),
+    }
 }
 
 fn shard_of(tiles: &[(u64, TileCoord)], shard: Option<(u32, u32)>) -> &[(u64, TileCoord)] {
@@ -453,42 +597,23 @@ fn shard_of(tiles: &[(u64, TileCoord)], shard: Option<(u32, u32)>) -> &[(u64, Ti
 }
 
 /// A text that differs when the tiles would though no feature has changed.
-fn words(layers: &[TileLayer], grid: &TileGrid, options: &ArchiveOptions) -> String {
-    let layers: Vec<String> = layers
-        .iter()
-        .map(|layer| format!("{} {:?}", layer.snapshot.name(), layer.fields))
-        .collect();
-    format!(
-        "{} {} {:?} {}",
-        env!("CARGO_PKG_VERSION"),
-        layers.join(","),
-        options.tile,
-        grid.id
-    )
+fn words(maker: Maker<'_>, grid: &TileGrid, options: &ArchiveOptions) -> String {
+    let (version, layers) = (env!("CARGO_PKG_VERSION"), maker.words(false));
+    format!("{version} {layers} {:?} {}", options.tile, grid.id)
 }
 
 /// A text that differs when the tiles would.
-fn fingerprint(layers: &[TileLayer], grid: &TileGrid, options: &ArchiveOptions) -> String {
-    let layers: Vec<String> = layers
-        .iter()
-        .map(|layer| {
-            format!(
-                "{}@{} {:?}",
-                layer.snapshot.name(),
-                layer.snapshot.generation,
-                layer.fields
-            )
-        })
-        .collect();
-    format!(
-        "{} {} {options:?} {}",
-        env!("CARGO_PKG_VERSION"),
-        layers.join(","),
-        grid.id
-    )
+fn fingerprint(maker: Maker<'_>, grid: &TileGrid, options: &ArchiveOptions) -> String {
+    let (version, layers) = (env!("CARGO_PKG_VERSION"), maker.words(true));
+    format!("{version} {layers} {options:?} {}", grid.id)
 }
 
-enum Sink {
+struct Sink {
+    content: TileContent,
+    to: To,
+}
+
+enum To {
     Pmtiles(Box<PmtilesWriter>),
     Mbtiles {
         writer: Box<MbtilesWriter>,
@@ -499,7 +624,12 @@ enum Sink {
 }
 
 impl Sink {
-    fn open(target: &Target, grid: &TileGrid, fingerprint: &str) -> Result<Sink, ArchiveError> {
+    fn open(
+        target: &Target,
+        grid: &TileGrid,
+        content: TileContent,
+        fingerprint: &str,
+    ) -> Result<Sink, ArchiveError> {
         let format = match target {
             Target::Pmtiles(_) => Some("PMTiles"),
             Target::Mbtiles(_) => Some("MBTiles"),
@@ -511,59 +641,61 @@ impl Sink {
                 grid: grid.id.clone(),
             });
         }
-        match target {
-            Target::Pmtiles(path) => Ok(Sink::Pmtiles(Box::new(PmtilesWriter::resume_or_create(
+        let to = match target {
+            Target::Pmtiles(path) => To::Pmtiles(Box::new(PmtilesWriter::resume_or_create(
                 path,
                 fingerprint,
-            )?))),
+            )?)),
             Target::Mbtiles(path) => {
                 let part = part_path(path);
-                Ok(Sink::Mbtiles {
+                To::Mbtiles {
                     writer: Box::new(MbtilesWriter::create(&part)?),
                     part,
                     path: path.clone(),
-                })
+                }
             }
             Target::Directory(path) => {
                 fs::create_dir_all(path).map_err(|source| ArchiveError::Io {
                     path: path.clone(),
                     source,
                 })?;
-                Ok(Sink::Directory(path.clone()))
+                To::Directory(path.clone())
             }
-        }
+        };
+        Ok(Sink { content, to })
     }
 
     /// Takes the tiles away that are already there; says how many.
     fn skip_done(&self, tiles: &mut Vec<(u64, TileCoord)>) -> u64 {
-        match self {
-            Sink::Pmtiles(writer) => {
+        match &self.to {
+            To::Pmtiles(writer) => {
                 if let Some(last) = writer.last_tile_id() {
                     tiles.retain(|&(key, _)| key > last);
                 }
                 writer.tile_count()
             }
-            Sink::Mbtiles { .. } | Sink::Directory(_) => 0,
+            To::Mbtiles { .. } | To::Directory(_) => 0,
         }
     }
 
     fn put(&mut self, batch: &[Packed]) -> Result<(), ArchiveError> {
-        match self {
-            Sink::Pmtiles(writer) => {
+        match &mut self.to {
+            To::Pmtiles(writer) => {
                 for tile in batch {
                     writer.push(tile.key, &tile.bytes)?;
                 }
                 writer.checkpoint()?;
             }
-            Sink::Mbtiles { writer, .. } => {
+            To::Mbtiles { writer, .. } => {
                 for Packed { tile, bytes, .. } in batch {
                     writer.push(tile.z, tile.x, tile.y, bytes)?;
                 }
             }
-            Sink::Directory(root) => {
+            To::Directory(root) => {
+                let ending = self.content.extension();
                 for Packed { tile, bytes, .. } in batch {
                     let column = root.join(tile.z.to_string()).join(tile.x.to_string());
-                    let path = column.join(format!("{}.mvt", tile.y));
+                    let path = column.join(format!("{}.{ending}", tile.y));
                     fs::create_dir_all(&column)
                         .and_then(|()| fs::write(&path, bytes))
                         .map_err(|source| ArchiveError::Io { path, source })?;
@@ -585,11 +717,25 @@ impl Sink {
             .cloned()
             .unwrap_or_default();
         let center = bounds.center();
-        match self {
-            Sink::Pmtiles(writer) => {
+        let is_image = self.content.is_image();
+        let kind = match is_image {
+            true => "baselayer",
+            false => "overlay",
+        };
+        let (tile_type, format) = match self.content {
+            TileContent::Mvt => (pmtiles::TileType::Mvt, "pbf"),
+            TileContent::Png => (pmtiles::TileType::Png, "png"),
+            TileContent::Jpeg => (pmtiles::TileType::Jpeg, "jpg"),
+            TileContent::Webp => (pmtiles::TileType::Webp, "webp"),
+        };
+        match self.to {
+            To::Pmtiles(writer) => {
                 let description = pmtiles::Description {
-                    tile_type: pmtiles::TileType::Mvt,
-                    tile_compression: pmtiles::Compression::Gzip,
+                    tile_type,
+                    tile_compression: match is_image {
+                        true => pmtiles::Compression::None,
+                        false => pmtiles::Compression::Gzip,
+                    },
                     min_zoom: options.min_zoom,
                     max_zoom: options.max_zoom,
                     bounds_lonlat: bounds.to_array(),
@@ -598,17 +744,19 @@ impl Sink {
                 };
                 let mut metadata = serde_json::json!({
                     "name": about.name,
-                    "type": "overlay",
+                    "type": kind,
                     "version": env!("CARGO_PKG_VERSION"),
                     "generator": concat!("onemap ", env!("CARGO_PKG_VERSION")),
-                    "vector_layers": layers,
                 });
+                if !is_image {
+                    metadata["vector_layers"] = layers;
+                }
                 if let Some(attribution) = about.tilejson.get("attribution") {
                     metadata["attribution"] = attribution.clone();
                 }
                 writer.finish(&description, &metadata.to_string())?;
             }
-            Sink::Mbtiles { writer, part, path } => {
+            To::Mbtiles { writer, part, path } => {
                 let list = |values: &[f64]| {
                     values
                         .iter()
@@ -616,11 +764,10 @@ impl Sink {
                         .collect::<Vec<_>>()
                         .join(",")
                 };
-                let json = serde_json::json!({ "vector_layers": layers });
-                writer.finish(&[
+                let mut words = vec![
                     ("name", about.name.to_string()),
-                    ("format", "pbf".to_string()),
-                    ("type", "overlay".to_string()),
+                    ("format", format.to_string()),
+                    ("type", kind.to_string()),
                     ("version", env!("CARGO_PKG_VERSION").to_string()),
                     (
                         "generator",
@@ -630,11 +777,19 @@ impl Sink {
                     ("maxzoom", options.max_zoom.to_string()),
                     ("bounds", list(&bounds.to_array())),
                     ("center", format!("{},{}", list(&center), options.min_zoom)),
-                    ("json", json.to_string()),
-                ])?;
+                ];
+                if !is_image {
+                    let json = serde_json::json!({ "vector_layers": layers });
+                    words.push(("json", json.to_string()));
+                }
+                if let Some(attribution) = about.tilejson.get("attribution") {
+                    let text = attribution.as_str().unwrap_or_default();
+                    words.push(("attribution", text.to_string()));
+                }
+                writer.finish(&words)?;
                 fs::rename(&part, &path).map_err(|source| ArchiveError::Io { path, source })?;
             }
-            Sink::Directory(root) => {
+            To::Directory(root) => {
                 let path = root.join("tiles.json");
                 let text = serde_json::to_vec_pretty(about.tilejson).unwrap_or_default();
                 fs::write(&path, text).map_err(|source| ArchiveError::Io { path, source })?;

@@ -15,6 +15,7 @@
 //! features that are smaller than its grid and have no neighbour to join.
 
 pub mod archive;
+pub mod area;
 mod cut;
 pub mod merge;
 mod pyramid;

@@ -370,7 +370,7 @@ fn clip(args: &OverlayArgs) -> Result<Option<Clip>, Failure> {
 }
 
 /// All polygons of a file as one clip area.
-fn clip_of_file(path: &Path) -> Result<Clip, Failure> {
+pub(super) fn clip_of_file(path: &Path) -> Result<Clip, Failure> {
     let spec = SourceSpec::new(path.to_string_lossy());
     let (mut features, mut issues) = (Vec::new(), IssueLog::default());
     let mut layer = source::open(&spec)?.into_layer(&mut issues)?;
