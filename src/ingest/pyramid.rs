@@ -13,6 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::IngestError;
 use crate::crs::{Crs, Warp};
@@ -27,8 +28,8 @@ use crate::store::{
 };
 use crate::topology::{
     Arcs, Balance, ClipLines, Effort, Face, FaceCost, FaceRings, MergeOptions, Overlaps, Pixels,
-    Point, Rings, Tolerance, areas_of, build, doubled_area, even_out, generalise, node_unmatched,
-    resolve_overlaps, snap, trace,
+    Point, Rings, Slack, Tolerance, areas_of, build, doubled_area, even_out, generalise,
+    node_unmatched, resolve_overlaps, snap, trace,
 };
 
 /// Units along a tile's side, as a power of two.
@@ -46,7 +47,7 @@ const MOST_CLASSES: usize = 4096;
 /// A pixel's side in tile units, as a power of two: 256 pixels along a tile.
 const PIXEL_BITS: u32 = 4;
 /// From this area on a face usually has a label of its own; squared tile units.
-const LABELLED_UNITS2: f64 = 1200.0;
+const LABELLED_UNITS2: f64 = 4800.0;
 /// Bytes of a joined face in a tile without its vertices: class, count and frame.
 const MERGED_BYTES: u32 = 30;
 /// The same for one that shares these with others of its class.
@@ -67,6 +68,8 @@ const CLASS_FIELDS: [&str; 17] = [
 pub struct Options {
     /// Vertices go when they change a border by less than this area, in squared tile units.
     pub tolerance_units2: f64,
+    /// And where no vertex of the zoom before is farther than this from the border then, tile units.
+    pub tolerance_units: f64,
     /// The same where a tile would be above `max_tile_bytes`.
     pub coarse_tolerance_units2: f64,
     /// Faces below this area join a neighbour; squared tile units. Less where the whole layer
@@ -84,6 +87,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             tolerance_units2: 2.0,
+            tolerance_units: 1.5,
             coarse_tolerance_units2: 200.0,
             min_face_units2: 64.0,
             max_tile_bytes: 500_000,
@@ -139,11 +143,16 @@ pub fn write(layer: &Layer<'_>, options: &Options) -> Result<bool, IngestError> 
     let highest = (layer.natural_zoom + ZOOMS_BEYOND_NATURAL).min(HIGHEST_ZOOM);
     for zoom in (0..=highest).rev() {
         let merge = merge_options(zoom, whole, feature_bytes, options);
-        let doubled =
-            |units2: f64| (2.0 * units2 * merge.min_area / options.min_face_units2) as i64;
+        // Less of both where the layer is small and shows smaller faces.
+        let unit = f64::from(1u32 << merge.unit_shift);
+        let scale = merge.min_area / options.min_face_units2;
+        let slack = |units2: f64| Slack {
+            doubled_area: (2.0 * units2 * scale) as i64,
+            distance: options.tolerance_units * (scale / (unit * unit)).sqrt() * unit,
+        };
         let tolerance = Tolerance {
-            fine: doubled(options.tolerance_units2),
-            coarse: doubled(options.coarse_tolerance_units2),
+            fine: slack(options.tolerance_units2),
+            coarse: slack(options.coarse_tolerance_units2),
         };
         arcs = generalise(arcs, &mut faces, &mut balance, &merge, tolerance);
         let mut level = Level::of(&arcs, zoom, options.margin);
@@ -435,6 +444,17 @@ fn gather(layer: &Layer<'_>) -> Result<Gathered, IngestError> {
             }
         }
     }
+    // By name: what one feature's class is called must not decide how the others are numbered.
+    let mut by_name: Vec<u32> = (0..classes.len() as u32).collect();
+    by_name.sort_unstable_by(|&a, &b| classes[a as usize].cmp(&classes[b as usize]));
+    let mut number_of = vec![0; classes.len()];
+    for (number, &class) in (0..).zip(&by_name) {
+        number_of[class as usize] = number;
+    }
+    classes.sort_unstable();
+    for face in faces.iter_mut().filter(|face| face.class != NONE) {
+        face.class = number_of[face.class as usize];
+    }
     if classes.len() > MOST_CLASSES {
         faces.iter_mut().for_each(|face| face.class = NONE);
         return Ok(Gathered {
@@ -532,10 +552,16 @@ fn feature_bytes(
     schema: &Schema,
 ) -> Result<FeatureBytes, StoreError> {
     const FRAME: f64 = 30.0;
-    let step = (index.len() / SAMPLE).max(1);
+    const STEP: f64 = 4.0;
+    // Chosen by their ids, so that an edit does not choose others.
+    let one_in = (index.len() / SAMPLE).max(1).next_power_of_two() as u64;
+    let is_chosen = |number: &u32| {
+        let id = index.record(*number).id;
+        xxh3_64(&id.to_le_bytes()).is_multiple_of(one_in)
+    };
     let mut distinct: Vec<BTreeMap<Vec<u8>, u32>> = vec![BTreeMap::new(); schema.fields.len()];
     let mut sampled = 0u32;
-    for number in (0..index.len() as u32).step_by(step) {
+    for number in (0..index.len() as u32).filter(is_chosen) {
         let view = features.feature(index.record(number).offset)?;
         sampled += 1;
         view.for_each_value(schema, |column, value| {
@@ -559,9 +585,13 @@ fn feature_bytes(
         .sum();
     // A label repeats the numbers of the values, which the tile holds already.
     let numbers: u32 = distinct.iter().flat_map(BTreeMap::values).sum();
-    let each = f64::from(sampled.max(1));
+    // In steps: an edit of one feature must not make a difference to all tiles.
+    let each = |bytes: f64| {
+        let bytes = FRAME + bytes / f64::from(sampled.max(1));
+        ((bytes / STEP).round() * STEP) as u32
+    };
     Ok(FeatureBytes {
-        shape: (FRAME + values / each).ceil() as u32,
-        label: (FRAME + f64::from(numbers) * 3.0 / each).ceil() as u32,
+        shape: each(values),
+        label: each(f64::from(numbers) * 3.0),
     })
 }

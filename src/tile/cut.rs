@@ -16,8 +16,8 @@ use crate::store::VectorData;
 /// Features encoded between two checks of the budget.
 const CHECK_EVERY: usize = 256;
 /// A polygon's label is worth carrying when there is room for it: this many units of the grid to
-/// the border (2 pixels of a 512-pixel tile).
-const LABEL_CLEARANCE_UNITS: f64 = 16.0;
+/// the border (4 pixels of a 512-pixel tile, half the height of the smallest letters).
+const LABEL_CLEARANCE_UNITS: f64 = 32.0;
 
 /// The tile's place on the grid of its zoom.
 pub struct Frame {

@@ -122,6 +122,11 @@ pub fn cell_of_arc(arcs: &Arcs, arc: usize, cell_shift: u32) -> u64 {
     cell_of(arcs.points_of(arc)[0], cell_shift)
 }
 
+/// The cell that a face is counted in.
+pub(super) fn cell_of_face(face: &Face, cell_shift: u32) -> u64 {
+    cell_of(face.place, cell_shift)
+}
+
 /// Area by which each class is over- or under-represented, per cell and class. Carried from
 /// level to level by [`Balance::coarser`].
 #[derive(Debug, Clone, Default)]
@@ -145,50 +150,23 @@ impl Balance {
         Balance { surplus }
     }
 
-    fn of(&self, cell: u64, class: u32) -> f64 {
+    pub(super) fn of(&self, cell: u64, class: u32) -> f64 {
         self.surplus.get(&(cell, class)).copied().unwrap_or(0.0)
     }
 
-    fn shift(&mut self, cell: u64, from: u32, to: u32, area: f64) {
-        *self.surplus.entry((cell, from)).or_insert(0.0) -= area;
-        *self.surplus.entry((cell, to)).or_insert(0.0) += area;
-    }
-}
-
-/// By how much each class is over- or under-represented on the map, per cell and over all.
-#[derive(Debug, Default)]
-struct Error {
-    of_cell: Balance,
-    of_all: HashMap<u32, f64>,
-}
-
-impl Error {
-    fn of(balance: &Balance) -> Error {
-        // Sorted, because floating-point sums depend on the order.
-        let mut entries: Vec<_> = balance.surplus.iter().map(|(&k, &v)| (k, v)).collect();
-        entries.sort_unstable_by_key(|(key, _)| *key);
-        let mut error = Error::default();
-        for ((cell, class), area) in entries {
-            error.add(cell, class, area);
-        }
-        error
+    pub(super) fn add(&mut self, cell: u64, class: u32, area: f64) {
+        *self.surplus.entry((cell, class)).or_insert(0.0) += area;
     }
 
-    fn add(&mut self, cell: u64, class: u32, area: f64) {
-        *self.of_cell.surplus.entry((cell, class)).or_insert(0.0) += area;
-        *self.of_all.entry(class).or_insert(0.0) += area;
-    }
-
-    fn shift(&mut self, cell: u64, from: u32, to: u32, area: f64) {
+    pub(super) fn shift(&mut self, cell: u64, from: u32, to: u32, area: f64) {
         self.add(cell, from, -area);
         self.add(cell, to, area);
     }
 
     /// By how much the squared errors of two classes grow when an area changes over.
-    fn cost(&self, cell: u64, from: u32, to: u32, area: f64) -> f64 {
-        let all = |class: u32| self.of_all.get(&class).copied().unwrap_or(0.0);
+    pub(super) fn cost(&self, cell: u64, from: u32, to: u32, area: f64) -> f64 {
         let growth = |a: f64, b: f64| (a - area).powi(2) - a * a + (b + area).powi(2) - b * b;
-        growth(self.of_cell.of(cell, from), self.of_cell.of(cell, to)) + growth(all(from), all(to))
+        growth(self.of(cell, from), self.of(cell, to))
     }
 }
 
@@ -225,7 +203,7 @@ pub fn even_out(
     shown: &[f64],
     options: &MergeOptions,
 ) {
-    if faces.iter().any(|f| f.count > 1 && f.runner_up != NONE) {
+    if faces.iter().any(|f| f.count > 1 || f.is_nameless) {
         let mut merger = Merger::new(arcs, faces, balance, options);
         merger.look_for_middles();
         merger.even_out(shown);
@@ -234,6 +212,8 @@ pub fn even_out(
 
 /// A face may join a neighbour whose border is this share of the longest one.
 const LONG_BORDER: f32 = 0.1;
+/// A class is far off when this share of a cell is shown in it that is not.
+pub(super) const FAR_OFF: f64 = 0.0005;
 /// Classes are evened out until nothing changes or this often.
 const EVENING_ROUNDS: usize = 8;
 const END: u32 = u32::MAX;
@@ -256,8 +236,8 @@ struct Merger<'a> {
     cell_cost: Vec<i64>,
     /// Per face: the middles of pixels in it, as far as somebody has looked.
     middles: Vec<Middles>,
-    /// What the map has too much of, with what simplification did.
-    error: Error,
+    /// The balance with what simplification did.
+    error: Balance,
     /// Per cell: whether somebody has looked.
     is_looked_at: Vec<bool>,
     report: MergeReport,
@@ -313,7 +293,7 @@ impl<'a> Merger<'a> {
         for (i, face) in faces.iter().enumerate().filter(|(_, face)| face.count > 0) {
             cell_cost[cell_of_face[i] as usize] += i64::from(options.cost.of(face));
         }
-        let mut error = Error::of(balance);
+        let mut error = balance.clone();
         let areas = areas_of(arcs, n);
         for (i, face) in faces.iter().enumerate().filter(|(_, face)| face.count > 0) {
             let cell = cell_key[cell_of_face[i] as usize];
@@ -459,18 +439,21 @@ impl<'a> Merger<'a> {
         }
     }
 
-    /// Joined faces change to the class they outvoted where that evens both classes out.
+    /// Faces without a name change their class where that brings two classes closer to the truth:
+    /// joined ones to the class they outvoted; while a class is far off, small ones to the class of
+    /// a neighbour as well, which is what joining it would have done.
     fn even_out(&mut self, shown: &[f64]) {
-        let mut error = Error::of(self.balance);
+        let mut error = self.balance.clone();
+        let mut area_of_cell = vec![0.0; self.cell_key.len()];
         for (i, face) in self.faces.iter().enumerate().filter(|(_, f)| f.count > 0) {
-            let cell = self.cell_key[self.cell_of_face[i] as usize];
-            error.add(cell, face.class, shown[i] - face.area);
+            let cell = self.cell_of_face[i] as usize;
+            area_of_cell[cell] += face.area;
+            error.add(self.cell_key[cell], face.class, shown[i] - face.area);
         }
         let mut order: Vec<u32> = (0..self.faces.len() as u32)
             .filter(|&i| {
                 let face = &self.faces[i as usize];
-                face.count > 1
-                    && face.runner_up != NONE
+                (face.count > 1 || (face.count == 1 && face.is_nameless))
                     && shown[i as usize] > 0.0
                     && self.is_unseen(i)
             })
@@ -480,17 +463,37 @@ impl<'a> Merger<'a> {
                 .total_cmp(&shown[a as usize])
                 .then(a.cmp(&b))
         });
+        let mut borders: Vec<(u32, f32)> = Vec::new();
         for _ in 0..EVENING_ROUNDS {
             let mut changed = false;
             for &i in &order {
                 let face = self.faces[i as usize];
-                let cell = self.cell_key[self.cell_of_face[i as usize] as usize];
+                let number = self.cell_of_face[i as usize] as usize;
+                let cell = self.cell_key[number];
                 let area = shown[i as usize];
-                if error.cost(cell, face.class, face.runner_up, area) < 0.0 {
-                    error.shift(cell, face.class, face.runner_up, area);
-                    self.balance
-                        .shift(cell, face.class, face.runner_up, face.area);
-                    self.faces[i as usize].class = face.runner_up;
+                let mut best = (0.0, NONE);
+                let mut offer = |class: u32| {
+                    let cost = error.cost(cell, face.class, class, area);
+                    if class != face.class && cost < best.0 {
+                        best = (cost, class);
+                    }
+                };
+                if face.runner_up != NONE {
+                    offer(face.runner_up);
+                }
+                if face.area < self.options.cost.grouped_area
+                    && error.of(cell, face.class) > FAR_OFF * area_of_cell[number]
+                {
+                    self.collect_borders(i, &mut borders);
+                    for &(other, _) in &borders {
+                        offer(self.faces[other as usize].class);
+                    }
+                }
+                let (_, class) = best;
+                if class != NONE {
+                    error.shift(cell, face.class, class, area);
+                    self.balance.shift(cell, face.class, class, face.area);
+                    self.faces[i as usize].class = class;
                     self.faces[i as usize].runner_up = face.class;
                     changed = true;
                 }
@@ -633,13 +636,7 @@ impl<'a> Merger<'a> {
 pub fn areas_of(arcs: &Arcs, faces: usize) -> Vec<f64> {
     let mut areas = vec![0.0; faces];
     for (arc, sides) in arcs.sides.iter().enumerate() {
-        let doubled: i128 = arcs
-            .points_of(arc)
-            .windows(2)
-            .map(|p| {
-                i128::from(p[0].x) * i128::from(p[1].y) - i128::from(p[1].x) * i128::from(p[0].y)
-            })
-            .sum();
+        let doubled = swept(arcs.points_of(arc));
         for (&face, sign) in sides.iter().zip([0.5, -0.5]) {
             if face != NONE {
                 areas[face as usize] += sign * doubled as f64;
@@ -647,6 +644,14 @@ pub fn areas_of(arcs: &Arcs, faces: usize) -> Vec<f64> {
         }
     }
     areas
+}
+
+/// Twice the area that an arc adds to the face on its left.
+pub(super) fn swept(points: &[Point]) -> i128 {
+    points
+        .windows(2)
+        .map(|p| i128::from(p[0].x) * i128::from(p[1].y) - i128::from(p[1].x) * i128::from(p[0].y))
+        .sum()
 }
 
 fn append(head: &mut [u32], tail: &mut [u32], next: &mut [u32], face: usize, from: u32, to: u32) {

@@ -35,7 +35,7 @@ pub use node::node_unmatched;
 pub use overlap::{Overlaps, resolve_overlaps};
 pub use pixels::Pixels;
 
-pub use simplify::simplify;
+pub use simplify::{Slack, simplify};
 pub use snap::{ClipLines, snap};
 pub use trace::{FaceRings, trace};
 

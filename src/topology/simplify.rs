@@ -16,11 +16,19 @@ use rayon::prelude::*;
 use super::index::typical_spacing;
 use super::{Arcs, Pixels, Point, PointIndex, cross};
 
-/// Removes vertices whose triangle has at most the area `doubled_area_max` gives for their arc
-/// (twice the area, grid units).
+/// By how much a border may move where vertices go; either suffices.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slack {
+    /// Twice the area of the triangle of a vertex, grid units.
+    pub doubled_area: i64,
+    /// How far all that went between two vertices may be from the line between them, grid units.
+    pub distance: f64,
+}
+
+/// Removes vertices as far as the slack of their arc goes.
 pub fn simplify(
     arcs: &Arcs,
-    doubled_area_max: impl Fn(usize) -> i64 + Sync,
+    slack: impl Fn(usize) -> Slack + Sync,
     pixels: Option<Pixels>,
 ) -> Arcs {
     let index = PointIndex::new(&arcs.points, typical_spacing(&arcs.points) * 1.5);
@@ -30,8 +38,7 @@ pub fn simplify(
             let mut out = Arcs::default();
             for arc in chunk {
                 let range = arcs.range(arc);
-                let limit = doubled_area_max(arc);
-                worker.run(arcs, &index, range.start, range.end, limit, pixels);
+                worker.run(arcs, &index, range.start, range.end, slack(arc), pixels);
                 let kept = worker.kept(range.len());
                 out.push(
                     kept.map(|i| arcs.points[range.start + i as usize]),
@@ -87,7 +94,7 @@ impl Worker {
         index: &PointIndex,
         start: usize,
         end: usize,
-        doubled_area_max: i64,
+        slack: Slack,
         pixels: Option<Pixels>,
     ) {
         let points = &arcs.points[start..end];
@@ -103,10 +110,15 @@ impl Worker {
         let area = |p: u32, v: u32, q: u32| {
             cross(points[p as usize], points[v as usize], points[q as usize]).abs()
         };
+        // Whether a vertex may go: its triangle is small, or it and all that went on either side
+        // of it are near the line that would be left.
+        let fits = |p: u32, q: u32, a: i64| {
+            a <= slack.doubled_area || is_near(&points[p as usize..=q as usize], slack.distance)
+        };
         self.queue.clear();
         for v in 1..n as u32 - 1 {
             let a = area(v - 1, v, v + 1);
-            if a <= doubled_area_max {
+            if fits(v - 1, v + 1, a) {
                 self.queue.push(Reverse((a, v, 0)));
             }
         }
@@ -143,10 +155,10 @@ impl Worker {
                     continue;
                 }
                 self.version[w as usize] += 1;
-                let own = area(self.previous[w as usize], w, self.next[w as usize]);
+                let (before, after) = (self.previous[w as usize], self.next[w as usize]);
                 // Never before the vertex that made it smaller went.
-                let own = own.max(a);
-                if own <= doubled_area_max {
+                let own = area(before, w, after).max(a);
+                if fits(before, after, own) {
                     self.queue.push(Reverse((own, w, self.version[w as usize])));
                 }
             }
@@ -190,12 +202,71 @@ impl Worker {
     }
 }
 
+/// True when no vertex of a stretch is farther than `distance` from the line between its ends.
+fn is_near(stretch: &[Point], distance: f64) -> bool {
+    let [a, .., b] = *stretch else {
+        return true;
+    };
+    let (dx, dy) = (
+        f64::from(b.x) - f64::from(a.x),
+        f64::from(b.y) - f64::from(a.y),
+    );
+    let length2 = dx * dx + dy * dy;
+    let most2 = distance * distance * length2;
+    let most_along = distance * length2.sqrt();
+    stretch[1..stretch.len() - 1].iter().all(|p| {
+        let (px, py) = (
+            f64::from(p.x) - f64::from(a.x),
+            f64::from(p.y) - f64::from(a.y),
+        );
+        let (off, along) = (dx * py - dy * px, dx * px + dy * py);
+        // Between the ends, or hardly beyond one of them.
+        off * off <= most2 && along >= -most_along && along <= length2 + most_along
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn arc(points: &[(i32, i32)]) -> Vec<Point> {
         points.iter().map(|&(x, y)| Point::new(x, y)).collect()
+    }
+
+    fn area(doubled_area: i64) -> impl Fn(usize) -> Slack {
+        move |_| Slack {
+            doubled_area,
+            distance: 0.0,
+        }
+    }
+
+    #[test]
+    fn what_went_stays_near_what_is_left() {
+        // A wave of 40 vertices on a slope: far from one line as a whole, near it piece by piece.
+        let wave = |i: i32| {
+            let t = f64::from(i) / 40.0;
+            let y = 60.0 * (t * 3.0).sin() + 4.0 * (t * 90.0).sin();
+            Point::new(i * 20, y.round() as i32)
+        };
+        let mut arcs = Arcs::default();
+        arcs.push((0..40).map(wave), [0, 1]);
+        for distance in [1.0, 3.0, 9.0, 27.0] {
+            let slack = move |_| Slack {
+                doubled_area: 0,
+                distance,
+            };
+            let out = simplify(&arcs, slack, None);
+            for pair in out.points.windows(2) {
+                let at = |p: &Point| arcs.points.iter().position(|q| q == p).unwrap();
+                let (from, to) = (at(&pair[0]), at(&pair[1]));
+                assert!(is_near(&arcs.points[from..=to], distance), "{distance}");
+            }
+            assert!(
+                distance < 9.0 || out.points.len() < 30,
+                "{}",
+                out.points.len()
+            );
+        }
     }
 
     #[test]
@@ -205,7 +276,7 @@ mod tests {
             arc(&[(0, 0), (50, 1), (100, 0), (150, 80), (200, 0)]),
             [0, 1],
         );
-        let out = simplify(&arcs, |_| 400, None);
+        let out = simplify(&arcs, area(400), None);
         assert_eq!(out.points, arc(&[(0, 0), (100, 0), (150, 80), (200, 0)]));
     }
 
@@ -214,17 +285,17 @@ mod tests {
         let mut arcs = Arcs::default();
         arcs.push(arc(&[(0, 0), (50, 10), (100, 0)]), [0, 1]);
         arcs.push(arc(&[(50, -50), (50, 5)]), [1, 2]);
-        let out = simplify(&arcs, |_| 10_000, None);
+        let out = simplify(&arcs, area(10_000), None);
         assert_eq!(out.points, arcs.points);
         arcs.points[4] = Point::new(50, -5);
-        assert_eq!(simplify(&arcs, |_| 10_000, None).points_of(0).len(), 2);
+        assert_eq!(simplify(&arcs, area(10_000), None).points_of(0).len(), 2);
     }
 
     #[test]
     fn a_ring_keeps_three_corners() {
         let mut arcs = Arcs::default();
         arcs.push(arc(&[(0, 0), (4, 0), (4, 4), (0, 4), (0, 0)]), [0, NONE]);
-        assert_eq!(simplify(&arcs, |_| 1_000_000, None).points.len(), 4);
+        assert_eq!(simplify(&arcs, area(1_000_000), None).points.len(), 4);
     }
 
     use super::super::NONE;
