@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onemap::analysis::report::rules::RuleSet;
-use onemap::analysis::report::{Boundary, Limits, Maps, ReportLayer, Reporter};
+use onemap::analysis::report::{Boundary, Limits, ReportLayer, Reporter};
 use onemap::crs::Crs;
 use onemap::geom::{Bbox, Geometry};
 use onemap::query::Budget;
@@ -199,8 +199,7 @@ fn batch(store: &Store, layers: &[String], bbox: &Bbox, radius_m: f64) {
         })
         .collect();
     let rules = Arc::new(RuleSet::of_workspace(store.root()).expect("rules"));
-    let maps = Arc::new(Maps::default());
-    let reporter = Reporter::new(layers, rules, maps, Limits::NONE).expect("a reporter");
+    let reporter = Reporter::new(layers, rules, Limits::NONE).expect("a reporter");
     let crs = Crs::from_user("EPSG:4490").expect("a system");
     let mut random = Random(0x5eed);
     let boundaries: Vec<Boundary> = (0..BATCH)

@@ -10,8 +10,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
+use std::sync::Arc;
 
-use onemap::crs::EqualAreaPlane;
+use onemap::crs::PlaneMap;
 use onemap::geom::Geometry;
 use onemap::model::IssueLog;
 use onemap::source::{self, SourceSpec};
@@ -48,7 +49,7 @@ fn measured(location: &str) -> Result<Layer, Box<dyn Error>> {
     let mut source = source::open(&SourceSpec::new(location))?.into_layer(&mut issues)?;
     let crs = source.crs().clone();
     let plane = match crs.national_datum() {
-        Some(datum) if crs.geographic => Some(EqualAreaPlane::new(&crs, datum)?),
+        Some(datum) if crs.geographic => Some(PlaneMap::to_equal_area(&crs, datum)?),
         _ => None,
     };
     let mut layer = Layer::default();
@@ -70,9 +71,9 @@ fn measured(location: &str) -> Result<Layer, Box<dyn Error>> {
     }
 }
 
-fn area_in(plane: &EqualAreaPlane, geometry: &Geometry) -> Result<f64, Box<dyn Error>> {
+fn area_in(plane: &Arc<PlaneMap>, geometry: &Geometry) -> Result<f64, Box<dyn Error>> {
     let mut points: Vec<(f64, f64)> = geometry.xy.chunks_exact(2).map(|p| (p[0], p[1])).collect();
-    plane.transform(&mut points)?;
+    plane.cursor().transform(&mut points)?;
     let mut flat = geometry.clone();
     flat.xy = points.into_iter().flat_map(|(x, y)| [x, y]).collect();
     Ok(flat.area())

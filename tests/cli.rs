@@ -45,6 +45,28 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn a_reader_that_has_heard_enough_does_not_end_an_import() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = dir.path().join("map");
+    let (one, two) = (source(dir.path(), 3), source(dir.path(), 4));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_onemap"))
+        .arg("import")
+        .arg(&workspace)
+        .args([
+            format!("one={}", one.display()),
+            format!("two={}", two.display()),
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let names = Store::open(&workspace).unwrap().names().unwrap();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
 fn exit_codes_tell_done_from_failed_and_messages_say_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = dir.path().join("map");

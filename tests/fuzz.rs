@@ -24,7 +24,7 @@ use onemap::model::{LayerName, TileContainer, TileCoord, TileGrid};
 use onemap::protocol::parse;
 use onemap::query::{Budget, SearchQuery, feature_by_id, search};
 use onemap::source::{SourceSpec, open};
-use onemap::store::{LayerData, Snapshot, Store};
+use onemap::store::{LayerData, PYRAMID_DIR, Snapshot, Store};
 use onemap::tile::{Options, TileLayer, vector_tile};
 use support::mangle::Mangler;
 use support::parcels;
@@ -83,14 +83,16 @@ fn the_files_of_a_workspace() {
     let snapshot = store.snapshot("dltb").unwrap().unwrap();
     assert_eq!(ask_everything(&snapshot, &grid), 0, "the sound layer");
     let dir = snapshot.dir().to_path_buf();
-    let files: Vec<_> = std::fs::read_dir(&dir)
-        .unwrap()
+    let files: Vec<_> = [dir.clone(), dir.join(PYRAMID_DIR)]
+        .iter()
+        .flat_map(|dir| std::fs::read_dir(dir).unwrap())
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
         .collect();
     assert!(
         files
             .iter()
-            .any(|path| path.to_string_lossy().contains("pyramid")),
+            .any(|path| path.extension().is_some_and(|end| end == "level")),
         "the layer has a pyramid: {files:?}"
     );
     drop((snapshot, store));
@@ -104,7 +106,7 @@ fn the_files_of_a_workspace() {
     ];
     let mut mangler = Mangler::new(0x5EED, words);
     let (mut unopened, mut refused) = (0, 0);
-    for path in files.iter().filter(|path| path.is_file()) {
+    for path in &files {
         let sound = std::fs::read(path).unwrap();
         for round in 0..rounds(60) {
             // A fresh file, as a mapping of the last one may still be open.

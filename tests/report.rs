@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use onemap::analysis::report::boundary::Boundary;
 use onemap::analysis::report::rules::{RuleSet, Verdict};
-use onemap::analysis::report::{Limits, Maps, Report, ReportLayer, Reporter};
+use onemap::analysis::report::{Limits, Report, ReportLayer, Reporter};
 use onemap::analysis::{self, AnalysisError, AreaMode, Group, Grouping, Selection};
 use onemap::geom::Geometry;
 use onemap::model::{Feature, FieldType, Schema, Value};
@@ -308,7 +308,7 @@ fn reporter(
             field: field.map(str::to_string),
         })
         .collect();
-    Reporter::new(layers, rules, Arc::new(Maps::default()), limits)
+    Reporter::new(layers, rules, limits)
 }
 
 fn star(random: &mut Random, center: [f64; 2], radius: f64, count: usize) -> Geometry {

@@ -92,7 +92,7 @@ pub fn control_areas(
         .par_iter()
         .map(|&start| {
             budget.check()?;
-            let meter = Meter::new(reader.crs, mode)?;
+            let mut meter = Meter::new(reader.crs, mode)?;
             let mut part = Vec::new();
             for feature in (start..features.min(start + BLOCK)).filter(|&f| reader.takes(f)) {
                 let area = match column {

@@ -155,7 +155,7 @@ impl<'a> Stack<'a> {
 
     /// Reads what a chunk needs.
     pub fn load(&self, chunk: &Chunk) -> Result<Loaded, AnalysisError> {
-        let to_plane: Vec<ToPlane> = self
+        let mut to_plane: Vec<ToPlane> = self
             .readers
             .iter()
             .map(|reader| ToPlane::new(reader.crs, &self.plane))
@@ -177,7 +177,7 @@ impl<'a> Stack<'a> {
             let own = lead_reader.data.index.record(feature).bbox_in_layer_crs;
             if lead_reader.takes(feature) && clip_box.is_none_or(|clip| clip.intersects(&own)) {
                 let gathered = &mut layers[lead];
-                lead_reader.gather(feature, &frame, &to_plane[lead], None, gathered)?;
+                lead_reader.gather(feature, &frame, &mut to_plane[lead], None, gathered)?;
             }
         }
         let window = bounds_of(&layers[lead].points).unwrap_or([0; 4]);
@@ -188,13 +188,19 @@ impl<'a> Stack<'a> {
             self.budget.check()?;
             for feature in reader.in_box(&chunk.boxes[number]) {
                 let gathered = &mut layers[number];
-                reader.gather(feature, &frame, &to_plane[number], Some(&window), gathered)?;
+                reader.gather(
+                    feature,
+                    &frame,
+                    &mut to_plane[number],
+                    Some(&window),
+                    gathered,
+                )?;
             }
         }
         let bows = self
             .readers
             .iter()
-            .zip(&to_plane)
+            .zip(&mut to_plane)
             .zip(&chunk.boxes)
             .map(|((reader, to_plane), bbox)| frame.bow(reader.crs, to_plane, bbox.center()))
             .collect();
@@ -219,8 +225,8 @@ impl<'a> Stack<'a> {
         frame: &Frame,
         window: &[i64; 4],
     ) -> Result<LayerEdges, AnalysisError> {
-        let to_plane = ToPlane::new(&clip.crs, &self.plane)?;
-        let bow = frame.bow(&clip.crs, &to_plane, clip.polygons.bbox().center());
+        let mut to_plane = ToPlane::new(&clip.crs, &self.plane)?;
+        let bow = frame.bow(&clip.crs, &mut to_plane, clip.polygons.bbox().center());
         let mut builder = LayerBuilder::with_bow(bow);
         for polygon in clip.polygons.polygons() {
             for ring in polygon.clone() {

@@ -89,7 +89,7 @@ fn of_group(
     let frame = Plane::Of(reader.crs).frame(bbox.center());
     let mut gathered = Gathered::default();
     for &feature in &features {
-        reader.gather(feature, &frame, &ToPlane::Identity, None, &mut gathered)?;
+        reader.gather(feature, &frame, &mut ToPlane::Identity, None, &mut gathered)?;
     }
     let merged = gathered.builder(LayerBuilder::default(), |_| 0)?.finish();
     let edges = merged.edge_count() as u64;

@@ -4,7 +4,7 @@
 //! lie on it. Only the numbers are smaller near the origin, which leaves room for a fine step.
 
 use super::divide::{LONGEST_DRAWN_M, LONGEST_MEASURED_M};
-use crate::crs::{Crs, CrsError, Datum, EqualAreaPlane, Transform};
+use crate::crs::{Crs, CrsError, Cursor, Datum, PlaneMap, Transform};
 use crate::overlay::{Bow, GridPoint, MAX_COORDINATE};
 
 /// The plane areas or pieces are computed in.
@@ -64,14 +64,34 @@ impl Frame {
     /// The grid point next to a position, `None` when it is beyond all frames.
     #[inline]
     pub fn grid(&self, x: f64, y: f64) -> Option<GridPoint> {
-        // Adding and taking away 1.5 × 2⁵² rounds to whole numbers, without a call per coordinate.
+        let (point, fits) = self.rounded(x, y);
+        fits.then_some(point)
+    }
+
+    /// Adds the grid points next to all positions, `None` when one is beyond all frames.
+    pub fn push_grid(&self, positions: &[(f64, f64)], points: &mut Vec<GridPoint>) -> Option<()> {
+        let mut all_fit = true;
+        points.extend(positions.iter().map(|&(x, y)| {
+            let (point, fits) = self.rounded(x, y);
+            all_fit &= fits;
+            point
+        }));
+        all_fit.then_some(())
+    }
+
+    #[inline]
+    fn rounded(&self, x: f64, y: f64) -> (GridPoint, bool) {
+        // Adding 1.5 × 2⁵² rounds to whole numbers, which are then the lower bits of the sum.
         const ROUNDING: f64 = 6_755_399_441_055_744.0;
+        let whole =
+            |v: f64| ((v + ROUNDING).to_bits() as i64).wrapping_sub(ROUNDING.to_bits() as i64);
         let at = [
-            (x - self.origin[0]) * self.steps_per_unit + ROUNDING - ROUNDING,
-            (y - self.origin[1]) * self.steps_per_unit + ROUNDING - ROUNDING,
+            (x - self.origin[0]) * self.steps_per_unit,
+            (y - self.origin[1]) * self.steps_per_unit,
         ];
-        let fits = |v: f64| v.abs() <= MAX_COORDINATE as f64;
-        (fits(at[0]) && fits(at[1])).then_some([at[0] as i64, at[1] as i64])
+        // Written so that what is no number does not fit.
+        let fits = (at[0].abs() <= MAX_COORDINATE as f64) & (at[1].abs() <= MAX_COORDINATE as f64);
+        (at.map(whole), fits)
     }
 
     /// The position of a point given in parts of the grid's step.
@@ -92,7 +112,7 @@ impl Frame {
 
     /// How lines that are straight in a layer's own plane bow in this one, near a position of
     /// that plane.
-    pub fn bow(&self, crs: &Crs, to_plane: &ToPlane, near: [f64; 2]) -> Bow {
+    pub fn bow(&self, crs: &Crs, to_plane: &mut ToPlane, near: [f64; 2]) -> Bow {
         self.bow_of(&Bend::near(crs, to_plane, near))
     }
 
@@ -112,7 +132,7 @@ pub(super) struct Bend {
 impl Bend {
     /// Derivatives of the transform near a position of the layer's plane. Where it has none,
     /// lines count as straight: their chords are short.
-    pub fn near(crs: &Crs, to_plane: &ToPlane, near: [f64; 2]) -> Bend {
+    pub fn near(crs: &Crs, to_plane: &mut ToPlane, near: [f64; 2]) -> Bend {
         if to_plane.is_identity() {
             return Bend::STRAIGHT;
         }
@@ -185,14 +205,16 @@ impl Bend {
 /// From a layer's plane to the working plane; for one thread.
 pub(super) enum ToPlane {
     Identity,
-    EqualArea(EqualAreaPlane),
+    EqualArea(Cursor),
     Other(Transform),
 }
 
 impl ToPlane {
     pub fn new(from: &Crs, plane: &Plane<'_>) -> Result<ToPlane, CrsError> {
         Ok(match plane {
-            Plane::EqualArea(datum) => ToPlane::EqualArea(EqualAreaPlane::new(from, *datum)?),
+            Plane::EqualArea(datum) => {
+                ToPlane::EqualArea(PlaneMap::to_equal_area(from, *datum)?.cursor())
+            }
             Plane::Of(crs) if crs.definition == from.definition => ToPlane::Identity,
             Plane::Of(crs) => ToPlane::Other(Transform::new(from, crs)?),
         })
@@ -202,7 +224,7 @@ impl ToPlane {
         matches!(self, ToPlane::Identity)
     }
 
-    pub fn transform(&self, points: &mut [(f64, f64)]) -> Result<(), CrsError> {
+    pub fn transform(&mut self, points: &mut [(f64, f64)]) -> Result<(), CrsError> {
         match self {
             ToPlane::Identity => Ok(()),
             ToPlane::EqualArea(plane) => plane.transform(points),

@@ -120,7 +120,7 @@ fn of_chunk(
     let mut loaded = stack.load(chunk)?;
     let engine = loaded.engine(Kind::Places, Kind::Places)?;
     let operation = request.operation;
-    let meter = Meter::new(stack.readers[0].crs, request.mode)?;
+    let mut meter = Meter::new(stack.readers[0].crs, request.mode)?;
     let mut lines = Lines::of(chunk.lead);
     if operation == Operation::Clip {
         for layer in 1..count {

@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
         &self,
         feature: u32,
         frame: &Frame,
-        to_plane: &ToPlane,
+        to_plane: &mut ToPlane,
         window: Option<&[i64; 4]>,
         out: &mut Gathered,
     ) -> Result<(), AnalysisError> {
@@ -207,8 +207,8 @@ impl<'a> Reader<'a> {
         out.groups.push(self.group_number(&view, feature));
         for part in geometry.parts() {
             for (place, ring) in part.rings().enumerate() {
-                out.positions.clear();
                 let positions = &mut out.positions;
+                positions.clear();
                 if to_plane.is_identity() {
                     positions.extend(ring.points().map(|[x, y]| (x, y)));
                 } else {
@@ -220,13 +220,12 @@ impl<'a> Reader<'a> {
                     to_plane.transform(positions)?;
                 }
                 let start = out.points.len();
-                for &(x, y) in &out.positions {
-                    let point = frame.grid(x, y).ok_or_else(|| AnalysisError::NotFinite {
+                frame
+                    .push_grid(&out.positions, &mut out.points)
+                    .ok_or_else(|| AnalysisError::NotFinite {
                         layer: self.name.to_string(),
                         id: record.id,
                     })?;
-                    out.points.push(point);
-                }
                 if let Some(window) = window {
                     super::frame::shorten(&mut out.points, start, window);
                 }

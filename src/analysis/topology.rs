@@ -104,7 +104,7 @@ pub fn defects(
         grouping: Grouping::Layer,
     };
     let (shapes, _) = super::dissolve(&whole, &[], mode, budget, progress)?;
-    let meter = super::measure::Meter::new(crs, mode)?;
+    let mut meter = super::measure::Meter::new(crs, mode)?;
     for shape in &shapes {
         for polygon in shape.geometry.polygons() {
             for ring in polygon.skip(1) {

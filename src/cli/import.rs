@@ -9,7 +9,7 @@ use std::io::BufWriter;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Failure, Globals, Outcome};
+use super::{Failure, Globals, Outcome, say};
 use crate::crs::Crs;
 use crate::http::remote;
 use crate::ingest::archive::{ArchiveOptions, container_of, import_archive, register_remote};
@@ -162,7 +162,7 @@ pub fn run(args: &ImportArgs, globals: &Globals) -> Result<Outcome, Failure> {
     for (name, location) in &requests {
         let imported = one(args, globals, &store, name, location)?;
         if !globals.json && !globals.quiet {
-            print!("{}", summary(&imported));
+            say(&summary(&imported))?;
         }
         all.push(imported);
     }
@@ -174,10 +174,8 @@ pub fn run(args: &ImportArgs, globals: &Globals) -> Result<Outcome, Failure> {
             .iter()
             .map(|imported| as_json(imported, false))
             .collect();
-        println!(
-            "{}",
-            json!({ "workspace": args.workspace, "layers": layers })
-        );
+        let all = json!({ "workspace": args.workspace, "layers": layers });
+        say(&format!("{all}\n"))?;
     }
     let rejected = all
         .iter()

@@ -218,6 +218,15 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Writes to standard output. A reader that closed its end has heard enough: no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write};
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
 /// Starts the log on standard error, once per process.
 fn start_log(globals: &Globals) -> Result<(), Failure> {
     let level = match (&globals.log, globals.quiet) {

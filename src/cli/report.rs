@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::{Failure, Globals, Outcome};
 use crate::analysis::Group;
 use crate::analysis::report::rules::{RuleSet, Verdict};
-use crate::analysis::report::{Boundary, Limits, Maps, Report, ReportLayer, Reporter};
+use crate::analysis::report::{Boundary, Limits, Report, ReportLayer, Reporter};
 use crate::crs::Crs;
 use crate::model::{Feature, IssueLog, Schema, Value};
 use crate::protocol::processes::boundary::{BoundaryLimits, read_text};
@@ -100,8 +100,8 @@ pub fn run(args: &ReportArgs, globals: &Globals) -> Result<Outcome, Failure> {
             ),
         });
     }
-    let (rules, maps) = (Arc::new(rules), Arc::new(Maps::default()));
-    let reporter = Reporter::new(layers, rules, maps, Limits::NONE)?;
+    let rules = Arc::new(rules);
+    let reporter = Reporter::new(layers, rules, Limits::NONE)?;
     let started = Instant::now();
     let budget = Budget::unlimited();
     let out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());

@@ -1,17 +1,17 @@
 //! `onemap tiles`: all tiles of some layers, made beforehand.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::overlay::clip_of_file;
-use super::{Failure, Globals, Outcome};
+use super::{Failure, Globals, Outcome, progress};
 use crate::crs::{Crs, Warp};
 use crate::geom::Bbox;
 use crate::model::TileContent;
@@ -414,15 +414,8 @@ fn format_of(
 }
 
 fn progress_bar(globals: &Globals) -> ProgressBar {
-    let hidden = globals.quiet || globals.json || !std::io::stderr().is_terminal();
-    let target = if hidden {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr_with_hz(8)
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
     let template = "{prefix} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta}";
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
+    let bar = progress::bar(globals, template);
     bar.set_prefix("切片 tiles");
     bar
 }

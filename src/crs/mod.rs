@@ -5,7 +5,7 @@
 //! 2. [`GaussKruger`]: the zones of China's national grids, with and without zone prefix.
 //! 3. [`Warp`]: a transform that is a pure function of the vertex and cheap enough for the tile
 //!    path; exact PROJ results are behind it.
-//! 4. [`EqualAreaPlane`] and, for many positions, [`PlaneMap`]: where areas are plain areas.
+//! 4. [`PlaneMap`]: into the plane where areas are plain areas, and of zones, for many positions.
 //! 5. [`ellipsoid_area`]: the official area of a parcel.
 //!
 //! Coordinates are always x east, y north (longitude first); the authority's axis order matters
@@ -21,7 +21,6 @@ mod system;
 mod transform;
 mod warp;
 
-pub use equal_area::EqualAreaPlane;
 pub use gauss_kruger::{Datum, GaussKruger, ZoneWidth, coordinate_hint};
 pub use plane_map::{Cursor, PlaneMap};
 pub use system::{Crs, CrsError};

@@ -2,24 +2,19 @@
 //! millimetre, a pure function of the position, tens of nanoseconds each, for any thread. Tiles
 //! need less and use [`super::Warp`].
 //!
-//! Degrees are brought to the equal-area plane in closed form. Of other systems the first plane is
-//! divided into fixed squares. The first position in a square asks the exact transform (the
-//! series of a national grid, else PROJ) for the nodes of an interpolation polynomial over it and
-//! compares the polynomial at other places; where they differ by more than [`TOLERANCE_M`] (near
-//! a pole, at a seam) the exact transform is asked for every position of that square. The squares
-//! depend on the reference systems alone, so two layers of one system, and a boundary drawn along
-//! their borders, agree to the last bit.
-//!
-//! To make an object of PROJ takes it milliseconds: each thread keeps its last ones.
+//! The first plane is divided into fixed squares. The first position in a square asks PROJ for
+//! the nodes of an interpolation polynomial over it and compares the polynomial with PROJ at other
+//! places; where they differ by more than [`TOLERANCE_M`] (near a pole, at a seam) PROJ itself is
+//! asked for every position of that square. For degrees on the plane's own datum the closed form
+//! of the projection stands in for PROJ. The squares depend on the reference systems alone, so
+//! two layers of one system, and a boundary drawn along their borders, agree to the last bit.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, RwLock};
 
 use proj::Proj;
 
-use super::equal_area::{Series, plane_definition};
+use super::equal_area::{Cylinder, plane_definition};
 use super::{Crs, CrsError, Datum, GaussKruger};
 use crate::geom::Bbox;
 
@@ -34,124 +29,140 @@ const TOLERANCE_M: f64 = 1e-7;
 const MAX_SQUARES: usize = 1 << 16;
 /// Squares from the origin at most: positions farther out are no places on the Earth.
 const REACH: f64 = (1 << 30) as f64;
+/// Maps kept by the process; beyond them it starts afresh. Those in use live on.
+const MAX_MAPS: usize = 64;
 
-/// Objects of PROJ that a thread keeps.
-const MAX_EXACT: usize = 16;
+/// Maps by the definitions of both sides.
+type Known = Mutex<HashMap<(String, String), Arc<PlaneMap>>>;
 
 /// A transform from one reference system into a plane of metres.
 pub struct PlaneMap {
-    /// Tells maps apart.
-    number: u64,
-    /// What needs no PROJ.
-    series: Option<Series>,
     from: String,
     to: String,
     side: f64,
     per_side: f64,
     squares: RwLock<HashMap<[i32; 2], Arc<Square>>>,
+    /// Asked instead of PROJ.
+    cylinder: Option<Cylinder>,
+    /// Not in use just now. Each takes tens of milliseconds to make.
+    idle: Mutex<Vec<Idle>>,
 }
 
+/// A transform of PROJ's that waits for a thread that needs it.
+struct Idle(Proj);
+
+// SAFETY: a `Proj` owns its context and its operation; PROJ lets both move between threads, only
+// not be used by two at a time (<https://proj.org/development/reference/datatypes.html>).
+unsafe impl Send for Idle {}
+
 /// A [`PlaneMap`] in the hands of one thread.
-pub struct Cursor<'a> {
-    map: &'a PlaneMap,
+pub struct Cursor {
+    map: Arc<PlaneMap>,
     place: [i32; 2],
     square: Option<Arc<Square>>,
 }
 
-thread_local! {
-    /// The last used at the end.
-    static EXACT: RefCell<Vec<(u64, Proj)>> = const { RefCell::new(Vec::new()) };
-}
-
+/// With u and v from −1 to 1 across the square, and the place of its middle in the plane.
 enum Square {
-    /// Coefficients of u^i v^j for both coordinates, u and v from −1 to 1, and the place of the
-    /// square's middle in the plane.
+    /// Coefficients of u^i v^j for both coordinates.
     Polynomial {
         middle: [f64; 2],
         coefficients: Box<[[[f64; NODES]; NODES]; 2]>,
+    },
+    /// The first coordinate is linear in u, the second a polynomial of v alone: degrees on the
+    /// datum of a cylindrical projection.
+    Cylindrical {
+        middle: [f64; 2],
+        x_per_u: f64,
+        y: [f64; NODES],
     },
     Exact,
 }
 
 impl PlaneMap {
-    /// Into the equal-area plane over the ellipsoid of `datum`, see [`super::EqualAreaPlane`].
+    /// Into the equal-area plane over the ellipsoid of `datum`: the plane in which areas on the
+    /// ellipsoid are plain areas. One map is shared by all who ask for the same.
     ///
     /// # Errors
     /// When PROJ has no transform.
-    pub fn to_equal_area(from: &Crs, datum: Datum) -> Result<PlaneMap, CrsError> {
-        PlaneMap::new(from, plane_definition(datum), Series::new(from, datum))
+    pub fn to_equal_area(from: &Crs, datum: Datum) -> Result<Arc<PlaneMap>, CrsError> {
+        let own_degrees = from.geographic && from.national_datum() == Some(datum);
+        PlaneMap::shared(from, plane_definition(datum), own_degrees.then_some(datum))
     }
 
-    /// Into the plane of a zone of a national grid.
+    /// Into the plane of a zone of a national grid. One map is shared by all who ask for the same.
     ///
     /// # Errors
     /// When PROJ has no transform.
-    pub fn to_zone(from: &Crs, zone: GaussKruger) -> Result<PlaneMap, CrsError> {
-        PlaneMap::new(from, format!("EPSG:{}", zone.epsg()), None)
+    pub fn to_zone(from: &Crs, zone: GaussKruger) -> Result<Arc<PlaneMap>, CrsError> {
+        PlaneMap::shared(from, format!("EPSG:{}", zone.epsg()), None)
     }
 
-    fn new(from: &Crs, to: String, series: Option<Series>) -> Result<PlaneMap, CrsError> {
-        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    /// `degrees_on` is the datum whose cylinder the plane is, when positions are degrees on it.
+    fn shared(
+        from: &Crs,
+        to: String,
+        degrees_on: Option<Datum>,
+    ) -> Result<Arc<PlaneMap>, CrsError> {
+        static KNOWN: LazyLock<Known> = LazyLock::new(Known::default);
+        let key = (from.definition.clone(), to);
+        if let Some(map) = KNOWN.lock().expect("no panic while held").get(&key) {
+            return Ok(map.clone());
+        }
+        // Made outside the lock: two first users may both do it, none waits for the other.
+        let map = Arc::new(PlaneMap::new(from, key.1.clone(), degrees_on)?);
+        let mut known = KNOWN.lock().expect("no panic while held");
+        if known.len() >= MAX_MAPS {
+            known.clear();
+        }
+        Ok(known.entry(key).or_insert(map).clone())
+    }
+
+    fn new(from: &Crs, to: String, degrees_on: Option<Datum>) -> Result<PlaneMap, CrsError> {
         let side = if from.geographic {
             SIDE_DEG
         } else {
             SIDE_M / from.metres_per_unit
         };
         let map = PlaneMap {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            series,
             side,
             per_side: 1.0 / side,
             from: from.definition.clone(),
             to,
             squares: RwLock::default(),
+            cylinder: degrees_on.map(Cylinder::new),
+            idle: Mutex::default(),
         };
-        if map.series.is_none() {
-            map.with_proj(|_| ())?;
+        if map.cylinder.is_none() {
+            // The first to ask hears of a system that PROJ cannot transform.
+            let exact = map.exact()?;
+            map.put_back(exact);
         }
         Ok(map)
     }
 
-    fn with_proj<T>(&self, work: impl FnOnce(&Proj) -> T) -> Result<T, CrsError> {
-        EXACT.with_borrow_mut(|kept| {
-            let (number, proj) = match kept.iter().position(|(number, _)| *number == self.number) {
-                Some(at) => kept.remove(at),
-                None => {
-                    let proj = Proj::new_known_crs(&self.from, &self.to, None);
-                    let proj = proj.map_err(|e| CrsError::NoTransform {
-                        from: self.from.clone(),
-                        to: self.to.clone(),
-                        reason: e.to_string(),
-                    })?;
-                    (self.number, proj)
-                }
-            };
-            let done = work(&proj);
-            if kept.len() >= MAX_EXACT {
-                kept.remove(0);
-            }
-            kept.push((number, proj));
-            Ok(done)
+    fn put_back(&self, exact: Proj) {
+        self.idle
+            .lock()
+            .expect("no panic while held")
+            .push(Idle(exact));
+    }
+
+    fn exact(&self) -> Result<Proj, CrsError> {
+        if let Some(Idle(exact)) = self.idle.lock().expect("no panic while held").pop() {
+            return Ok(exact);
+        }
+        Proj::new_known_crs(&self.from, &self.to, None).map_err(|e| CrsError::NoTransform {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            reason: e.to_string(),
         })
     }
 
-    /// Brings positions to the plane as exactly as can be; tells whether all have an image.
-    fn exact(&self, places: &mut [(f64, f64)]) -> Result<bool, CrsError> {
-        let found = match &self.series {
-            Some(series) => {
-                for place in places.iter_mut() {
-                    *place = series.point(place.0, place.1);
-                }
-                true
-            }
-            None => self.with_proj(|proj| proj.convert_array(places).is_ok())?,
-        };
-        Ok(found && places.iter().all(|p| p.0.is_finite() && p.1.is_finite()))
-    }
-
-    pub fn cursor(&self) -> Cursor<'_> {
+    /// For one thread.
+    pub fn cursor(self: &Arc<PlaneMap>) -> Cursor {
         Cursor {
-            map: self,
+            map: self.clone(),
             place: [i32::MAX; 2],
             square: None,
         }
@@ -172,6 +183,23 @@ impl PlaneMap {
         Ok(known.entry(place).or_insert(square).clone())
     }
 
+    /// Brings positions to the plane; tells whether all have an image.
+    fn images(&self, places: &mut [(f64, f64)]) -> Result<bool, CrsError> {
+        if let Some(cylinder) = &self.cylinder {
+            for place in &mut *places {
+                *place = cylinder.point(place.0, place.1);
+            }
+        } else {
+            let exact = self.exact()?;
+            let converted = exact.convert_array(places).is_ok();
+            self.put_back(exact);
+            if !converted {
+                return Ok(false);
+            }
+        }
+        Ok(places.iter().all(|p| p.0.is_finite() && p.1.is_finite()))
+    }
+
     fn fit(&self, place: [i32; 2]) -> Result<Square, CrsError> {
         let half = self.side / 2.0;
         let centre = place.map(|p| (f64::from(p) + 0.5) * self.side);
@@ -188,7 +216,7 @@ impl PlaneMap {
             .collect();
         places.extend(checks.iter().map(|&(u, v)| at(u, v)));
         places.push(at(0.0, 0.0));
-        if !self.exact(&mut places)? {
+        if !self.images(&mut places)? {
             return Ok(Square::Exact);
         }
         let middle = places.pop().map_or([0.0; 2], |p| [p.0, p.1]);
@@ -206,9 +234,17 @@ impl PlaneMap {
                 }
             }
         }
-        let fitted = Square::Polynomial {
-            middle,
-            coefficients,
+        let fitted = if self.cylinder.is_some() {
+            Square::Cylindrical {
+                middle,
+                x_per_u: coefficients[0][1][0],
+                y: coefficients[1][0],
+            }
+        } else {
+            Square::Polynomial {
+                middle,
+                coefficients,
+            }
         };
         let truths = &places[NODES * NODES..];
         let agrees = checks.iter().zip(truths).all(|(&(u, v), truth)| {
@@ -221,68 +257,109 @@ impl PlaneMap {
 }
 
 impl Square {
-    #[inline]
+    #[inline(always)]
     fn value(&self, u: f64, v: f64) -> Option<[f64; 2]> {
-        let Square::Polynomial {
-            middle,
-            coefficients,
-        } = self
-        else {
-            return None;
-        };
-        let mut out = [0.0; 2];
-        for (axis, rows) in coefficients.iter().enumerate() {
-            let mut sum = 0.0;
-            for row in rows.iter().rev() {
-                let inner = row.iter().rev().fold(0.0, |inner, c| inner * v + c);
-                sum = sum * u + inner;
+        match self {
+            Square::Cylindrical { middle, x_per_u, y } => {
+                Some([middle[0] + x_per_u * u, middle[1] + polynomial(y, v)])
             }
-            out[axis] = middle[axis] + sum;
+            Square::Polynomial {
+                middle,
+                coefficients,
+            } => {
+                let [x, y] = &**coefficients;
+                let both =
+                    |rows: &[[f64; NODES]; NODES]| polynomial(&rows.map(|r| polynomial(&r, v)), u);
+                Some([middle[0] + both(x), middle[1] + both(y)])
+            }
+            Square::Exact => None,
         }
-        Some(out)
     }
 }
 
-impl Cursor<'_> {
+/// Σ cᵢ tⁱ, in the order that lets the processor do several products at a time.
+#[inline]
+fn polynomial(c: &[f64; NODES], t: f64) -> f64 {
+    let t2 = t * t;
+    (c[0] + c[1] * t) + t2 * ((c[2] + c[3] * t) + t2 * (c[4] + c[5] * t))
+}
+
+impl Cursor {
     /// The position in the plane, metres.
     ///
     /// # Errors
     /// When it has no image.
     #[inline]
     pub fn point(&mut self, x: f64, y: f64) -> Result<[f64; 2], CrsError> {
-        let (x_squares, y_squares) = (x * self.map.per_side, y * self.map.per_side);
-        // Written so that NaN is refused too.
-        if !(x_squares.abs() < REACH && y_squares.abs() < REACH) {
-            return Err(nowhere(x, y));
-        }
-        if let Some(series) = self.map.series.as_ref().filter(|series| series.is_closed()) {
-            if y.abs() > 90.0 {
-                return Err(nowhere(x, y));
-            }
-            let (px, py) = series.point(x, y);
-            return Ok([px, py]);
-        }
-        let place = [whole(x_squares), whole(y_squares)];
-        let square = match &self.square {
-            Some(square) if self.place == place => square,
-            _ => {
-                self.place = place;
-                self.square.insert(self.map.square(place)?)
-            }
-        };
-        let u = (x_squares - f64::from(place[0])) * 2.0 - 1.0;
-        let v = (y_squares - f64::from(place[1])) * 2.0 - 1.0;
-        match square.value(u, v) {
+        self.enter(x, y)?;
+        let (u, v) = within(self.map.per_side, self.place, x, y);
+        match self.square.as_ref().and_then(|square| square.value(u, v)) {
             Some(point) => Ok(point),
             None => self.exactly(x, y),
         }
     }
 
+    /// Brings positions to the plane in place.
+    ///
+    /// # Errors
+    /// When one has no image.
+    pub fn transform(&mut self, points: &mut [(f64, f64)]) -> Result<(), CrsError> {
+        let mut rest = points;
+        while let [first, ..] = &*rest {
+            self.enter(first.0, first.1)?;
+            let (per_side, place) = (self.map.per_side, self.place);
+            let in_square = |point: &(f64, f64)| {
+                let squares = [point.0 * per_side, point.1 * per_side];
+                let own = place.map(f64::from);
+                (squares[0] >= own[0])
+                    & (squares[0] < own[0] + 1.0)
+                    & (squares[1] >= own[1])
+                    & (squares[1] < own[1] + 1.0)
+            };
+            let run = rest.iter().position(|point| !in_square(point));
+            // The first is there, however its square was rounded.
+            let (own, others) = rest.split_at_mut(run.unwrap_or(rest.len()).max(1));
+            match self.square.as_deref() {
+                Some(Square::Exact) | None => {
+                    for point in own {
+                        *point = self.exactly(point.0, point.1)?.into();
+                    }
+                }
+                Some(square) => {
+                    for point in own {
+                        let (u, v) = within(per_side, place, point.0, point.1);
+                        if let Some(image) = square.value(u, v) {
+                            *point = image.into();
+                        }
+                    }
+                }
+            }
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// Takes the square of a position.
+    #[inline]
+    fn enter(&mut self, x: f64, y: f64) -> Result<(), CrsError> {
+        let (x_squares, y_squares) = (x * self.map.per_side, y * self.map.per_side);
+        // Written so that NaN is refused too.
+        if !(x_squares.abs() < REACH && y_squares.abs() < REACH) {
+            return Err(nowhere(x, y));
+        }
+        let place = [whole(x_squares), whole(y_squares)];
+        if place != self.place {
+            self.square = Some(self.map.square(place)?);
+            self.place = place;
+        }
+        Ok(())
+    }
+
     #[cold]
-    fn exactly(&mut self, x: f64, y: f64) -> Result<[f64; 2], CrsError> {
+    fn exactly(&self, x: f64, y: f64) -> Result<[f64; 2], CrsError> {
         let mut place = [(x, y)];
-        if self.map.exact(&mut place)? {
-            Ok([place[0].0, place[0].1])
+        if self.map.images(&mut place)? {
+            Ok(place[0].into())
         } else {
             Err(nowhere(x, y))
         }
@@ -294,7 +371,7 @@ impl Cursor<'_> {
     /// When a corner has no image.
     pub fn bbox(&mut self, bbox: &Bbox) -> Result<Bbox, CrsError> {
         let mut image = Bbox::EMPTY;
-        if self.map.series.as_ref().is_some_and(Series::is_closed) {
+        if self.map.cylinder.is_some() {
             // Each coordinate depends on one only, and grows with it.
             for (x, y) in [(bbox.min_x, bbox.min_y), (bbox.max_x, bbox.max_y)] {
                 let [px, py] = self.point(x, y)?;
@@ -317,6 +394,13 @@ impl Cursor<'_> {
         let bulge = 1.5 * side * side / 6.3e6 + 1e-3;
         Ok(image.expanded(bulge, bulge))
     }
+}
+
+/// A position in a square, −1 to 1 on both axes.
+#[inline(always)]
+fn within(per_side: f64, place: [i32; 2], x: f64, y: f64) -> (f64, f64) {
+    let at = |value: f64, place: i32| (value * per_side - f64::from(place)) * 2.0 - 1.0;
+    (at(x, place[0]), at(y, place[1]))
 }
 
 /// Rounded down; `f64::floor` is a call into the mathematical library.
@@ -369,7 +453,6 @@ fn monomials_of_nodes(nodes: &[f64; NODES]) -> [[f64; NODES]; NODES] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::EqualAreaPlane;
     use super::*;
 
     fn system(code: &str) -> Crs {
@@ -382,20 +465,55 @@ mod tests {
             ("EPSG:4490", 73.0, 3.0, 0.913),
             ("EPSG:4527", 39_380_000.0, 2_000_000.0, 17_311.0),
             ("EPSG:4548", 380_000.0, 5_000_000.0, 13_007.0),
+            ("EPSG:4610", 73.0, 3.0, 0.913),
+            ("EPSG:2364", 39_380_000.0, 2_000_000.0, 17_311.0),
+            ("EPSG:4214", 73.0, 3.0, 0.913),
+            ("EPSG:2416", 40_380_000.0, 2_000_000.0, 17_311.0),
+            ("EPSG:3857", 9_000_000.0, 400_000.0, 150_007.0),
         ] {
             let crs = system(code);
-            let map = PlaneMap::to_equal_area(&crs, Datum::Cgcs2000).unwrap();
-            let plane = EqualAreaPlane::new(&crs, Datum::Cgcs2000).unwrap();
+            let datum = crs.national_datum().unwrap();
+            let map = PlaneMap::to_equal_area(&crs, datum).unwrap();
+            let plane = Proj::new_known_crs(&map.from, &map.to, None).unwrap();
             let mut cursor = map.cursor();
             for i in 0..20 {
                 for j in 0..20 {
                     let (x, y) = (west + f64::from(i) * step, south + f64::from(j) * step);
-                    let mut exact = [(x, y)];
-                    plane.transform(&mut exact).unwrap();
+                    let exact = plane.convert((x, y)).unwrap();
                     let [px, py] = cursor.point(x, y).unwrap();
-                    let off = (px - exact[0].0).hypot(py - exact[0].1);
+                    let off = (px - exact.0).hypot(py - exact.1);
                     assert!(off < 2e-7, "{code} {x} {y}: {off}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn many_at_once_are_the_same_to_the_bit_as_one_by_one() {
+        for code in ["EPSG:4490", "EPSG:4527"] {
+            let crs = system(code);
+            let map = PlaneMap::to_equal_area(&crs, Datum::Cgcs2000).unwrap();
+            let mut points: Vec<(f64, f64)> = (0..500)
+                .map(|i| {
+                    let t = f64::from(i);
+                    if crs.geographic {
+                        (117.0 + (t * 0.37).sin() * 0.6, 39.0 + t * 0.001)
+                    } else {
+                        (
+                            39_600_000.0 + (t * 0.37).sin() * 4e4,
+                            4_400_000.0 + t * 150.0,
+                        )
+                    }
+                })
+                .collect();
+            let mut cursor = map.cursor();
+            let one_by_one: Vec<[f64; 2]> = points
+                .iter()
+                .map(|&(x, y)| cursor.point(x, y).unwrap())
+                .collect();
+            map.cursor().transform(&mut points).unwrap();
+            for (point, single) in points.iter().zip(one_by_one) {
+                assert_eq!([point.0, point.1], single, "{code}");
             }
         }
     }
@@ -422,6 +540,25 @@ mod tests {
                 let [px, py] = cursor.point(x, y).unwrap();
                 assert!(image.contains_point(px, py), "{x} {y}");
             }
+        }
+    }
+
+    #[test]
+    fn degrees_on_the_datum_of_the_plane_are_simple() {
+        for (code, simple) in [
+            ("EPSG:4490", true),
+            ("EPSG:4326", true),
+            ("EPSG:4527", false),
+        ] {
+            let map = PlaneMap::to_equal_area(&system(code), Datum::Cgcs2000).unwrap();
+            let place = if simple { [416, 120] } else { [1205, 130] };
+            let square = map.square(place).unwrap();
+            assert_eq!(
+                matches!(*square, Square::Cylindrical { .. }),
+                simple,
+                "{code}"
+            );
+            assert!(!matches!(*square, Square::Exact), "{code}");
         }
     }
 

@@ -24,7 +24,7 @@ use super::answer::{self, Reply};
 use super::documents::{Client, base_url};
 use super::{App, refused};
 use crate::analysis::report::rules::RuleSet;
-use crate::analysis::report::{Boundary, Limits, Maps, Report, ReportLayer, Reporter};
+use crate::analysis::report::{Boundary, Limits, Report, ReportLayer, Reporter};
 use crate::analysis::{self, Group, Progress, Selection};
 use crate::protocol::Problem;
 use crate::protocol::processes::execution::{
@@ -59,7 +59,6 @@ const HTML: &str = "text/html; charset=utf-8";
 
 /// What is shared by all questions about areas.
 pub struct Processes {
-    maps: Arc<Maps>,
     jobs: Mutex<VecDeque<Arc<Job>>>,
     /// Jobs that run at once: the rest of the pool is for those who wait for an answer.
     places: Arc<Semaphore>,
@@ -92,7 +91,6 @@ struct Output {
 impl Processes {
     pub fn new(threads: usize) -> Processes {
         Processes {
-            maps: Arc::default(),
             jobs: Mutex::default(),
             places: Arc::new(Semaphore::new((threads / 2).max(1))),
         }
@@ -508,8 +506,7 @@ impl App {
             area_m2: MAX_AREA_M2,
             listed_features: LISTED_FEATURES,
         };
-        let maps = self.processes.maps.clone();
-        Ok(Reporter::new(layers, Arc::new(rules), maps, limits)?)
+        Ok(Reporter::new(layers, Arc::new(rules), limits)?)
     }
 }
 

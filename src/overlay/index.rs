@@ -91,19 +91,29 @@ impl LayerIndex {
             corners_backward: Vec::new(),
         };
         let mut starts = vec![0u32; (index.columns * index.rows) as usize + 1];
+        // The cells of all edges one after the other, to find them once only.
+        let mut cells: Vec<u32> = Vec::with_capacity(2 * edges.len());
+        let mut ends: Vec<u32> = Vec::with_capacity(edges.len());
         for edge in edges {
-            index.cells_of(&edge.segment, MARGIN, |cell| starts[cell + 1] += 1);
+            index.cells_of(&edge.segment, MARGIN, |cell| {
+                starts[cell + 1] += 1;
+                cells.push(cell as u32);
+            });
+            ends.push(cells.len() as u32);
         }
         for cell in 1..starts.len() {
             starts[cell] += starts[cell - 1];
         }
         let mut next = starts.clone();
-        let mut items = vec![0u32; starts[starts.len() - 1] as usize];
-        for (number, edge) in edges.iter().enumerate() {
-            index.cells_of(&edge.segment, MARGIN, |cell| {
-                items[next[cell] as usize] = number as u32;
-                next[cell] += 1;
-            });
+        let mut items = vec![0u32; cells.len()];
+        let mut start = 0;
+        for (number, &end) in ends.iter().enumerate() {
+            for &cell in &cells[start..end as usize] {
+                let slot = &mut next[cell as usize];
+                items[*slot as usize] = number as u32;
+                *slot += 1;
+            }
+            start = end as usize;
         }
         index.starts = starts;
         index.items = items;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +49,16 @@ pub struct LevelInfo {
 /// An opened pyramid.
 pub struct Pyramid {
     pub info: PyramidInfo,
-    levels: Vec<LevelFile>,
+    levels: Vec<Level>,
+    /// Features of the layer.
+    features: usize,
+}
+
+/// A level, checked when it is first asked for: that reads all of its file.
+struct Level {
+    path: PathBuf,
+    file: LevelFile,
+    checked: OnceLock<()>,
 }
 
 impl Pyramid {
@@ -94,15 +104,32 @@ impl Pyramid {
             .iter()
             .map(|level| {
                 let path = Pyramid::level_path(&dir, level.zoom);
-                let level = LevelFile::open(&path)?;
-                level.check_references(&path, features)?;
-                Ok(level)
+                Ok(Level {
+                    file: LevelFile::open(&path)?,
+                    path,
+                    checked: OnceLock::new(),
+                })
             })
             .collect::<Result<_, StoreError>>()?;
-        Ok(Some(Pyramid { info, levels }))
+        Ok(Some(Pyramid {
+            info,
+            levels,
+            features,
+        }))
     }
 
-    pub fn level(&self, zoom: u8) -> Option<&LevelFile> {
-        self.levels.iter().find(|level| level.zoom == zoom)
+    /// The level of a zoom; `None` when the pyramid does not reach it.
+    ///
+    /// # Errors
+    /// When its file refers to what is not there.
+    pub fn level(&self, zoom: u8) -> Result<Option<&LevelFile>, StoreError> {
+        let Some(level) = self.levels.iter().find(|level| level.file.zoom == zoom) else {
+            return Ok(None);
+        };
+        if level.checked.get().is_none() {
+            level.file.check_references(&level.path, self.features)?;
+            let _ = level.checked.set(());
+        }
+        Ok(Some(&level.file))
     }
 }

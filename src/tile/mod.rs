@@ -163,9 +163,12 @@ pub fn tile_digest(
     let mut hash = Xxh3::new();
     for layer in layers {
         hash.update(layer.snapshot.name().as_bytes());
-        let level = layer.snapshot.vector().and_then(|(data, _)| {
-            Some((data, pyramid::level_for(data, grid, tile, options.buffer)?))
-        });
+        let level = match layer.snapshot.vector() {
+            Some((data, _)) => {
+                pyramid::level_for(data, grid, tile, options.buffer)?.map(|level| (data, level))
+            }
+            None => None,
+        };
         match level {
             Some((data, level)) => pyramid::digest(&level, tile, data, &mut hash)?,
             None => {
@@ -236,7 +239,7 @@ fn layer_tile(
     let started = Instant::now();
     let warp = snapshot.warp(grid.epsg)?;
     let frame = Frame::new(grid, tile, bbox, options.buffer)?;
-    if let Some(level) = pyramid::level_for(data, grid, tile, options.buffer) {
+    if let Some(level) = pyramid::level_for(data, grid, tile, options.buffer)? {
         let columns = columns(info, layer.fields.as_deref());
         let mut painter = cut::Painter::new(&frame, &warp.to_grid, info, &columns);
         let encoded = pyramid::encode(&mut painter, &level, tile, data, snapshot.name(), budget)?;

@@ -21,7 +21,7 @@ use crate::format::pyramid::{BASE_BITS, GROUPED_UNITS2, GridBox, LevelFile, NONE
 use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean};
 use crate::model::{TileCoord, TileGrid};
 use crate::query::Budget;
-use crate::store::{PyramidInfo, VectorData};
+use crate::store::{PyramidInfo, StoreError, VectorData};
 use crate::topology::{Point, cross, doubled_area};
 
 /// Attribute of a face that stands for several features: how many.
@@ -34,18 +34,23 @@ const CHECK_EVERY: usize = 256;
 const EXTENT_SHIFT: u32 = EXTENT.ilog2();
 
 /// The level that answers for a tile, when there is one.
+///
+/// # Errors
+/// When the level's file is damaged.
 pub fn level_for<'a>(
     data: &'a VectorData,
     grid: &TileGrid,
     tile: TileCoord,
     buffer: u32,
-) -> Option<Level<'a>> {
-    let pyramid = data.pyramid.as_ref()?;
+) -> Result<Option<Level<'a>>, StoreError> {
+    let Some(pyramid) = data.pyramid.as_ref().filter(|_| grid.id == GRID) else {
+        return Ok(None);
+    };
     let file = pyramid.level(tile.z)?;
-    (grid.id == GRID && buffer == file.margin).then_some(Level {
+    Ok(file.filter(|file| buffer == file.margin).map(|file| Level {
         file,
         info: &pyramid.info,
-    })
+    }))
 }
 
 /// A level and what its class numbers mean.

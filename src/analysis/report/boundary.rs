@@ -5,9 +5,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::super::AnalysisError;
 use super::super::divide::{divided, longest_measured_m};
 use super::super::frame::{Bend, Frame, Plane};
-use super::{Maps, Outline};
+use super::Outline;
 use crate::crs::ellipsoid_area::polygon_area_centi_m2;
-use crate::crs::{Crs, CrsError, Cursor, Datum, GaussKruger, ZoneWidth};
+use crate::crs::{Crs, CrsError, Cursor, Datum, GaussKruger, PlaneMap, ZoneWidth};
 use crate::geom::{Bbox, Geometry};
 use crate::overlay::{Bow, Footprint, GridPoint, LayerBuilder, OverlayError, RingRole, Rings};
 
@@ -39,7 +39,7 @@ impl Ground {
     }
 
     /// How lines of a system bend here; `near` is a position of that system.
-    pub fn bow(&self, crs: &Crs, cursor: &mut Cursor<'_>, near: [f64; 2]) -> Bow {
+    pub fn bow(&self, crs: &Crs, cursor: &mut Cursor, near: [f64; 2]) -> Bow {
         let bend = Bend::by(crs, near, |places| {
             for place in places {
                 let [x, y] = cursor.point(place.0, place.1)?;
@@ -78,7 +78,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub fn new(boundary: &Boundary, datum: Datum, maps: &Maps) -> Result<Prepared, AnalysisError> {
+    pub fn new(boundary: &Boundary, datum: Datum) -> Result<Prepared, AnalysisError> {
         let geometry = &boundary.geometry;
         if geometry.kind.dimension() != 2 || geometry.is_empty() {
             return Err(AnalysisError::BoundaryNotPolygon {
@@ -86,7 +86,7 @@ impl Prepared {
                 found: geometry.kind.name(),
             });
         }
-        let map = maps.to_equal_area(&boundary.crs, datum)?;
+        let map = PlaneMap::to_equal_area(&boundary.crs, datum)?;
         let mut cursor = map.cursor();
         let own_bbox = geometry.bbox();
         let ground = Ground::about(&cursor.bbox(&own_bbox)?, datum);
@@ -146,7 +146,7 @@ impl Prepared {
         let [east, north] = ground.lonlat([bounds[2], bounds[3]], 1);
         let bbox_lonlat = Bbox::new(west, south, east, north);
         Ok(Prepared {
-            official_centi_m2: official_area(boundary, datum, &bbox_lonlat, maps)?,
+            official_centi_m2: official_area(boundary, datum, &bbox_lonlat)?,
             ground,
             footprint,
             rings: grid,
@@ -162,7 +162,6 @@ fn official_area(
     boundary: &Boundary,
     datum: Datum,
     bbox_lonlat: &Bbox,
-    maps: &Maps,
 ) -> Result<Option<i64>, AnalysisError> {
     if boundary.crs.national_datum() != Some(Datum::Cgcs2000) || datum != Datum::Cgcs2000 {
         return Ok(None);
@@ -187,7 +186,7 @@ fn official_area(
     };
     let map = match own {
         Some(_) => None,
-        None => Some(maps.to_zone(&boundary.crs, zone)?),
+        None => Some(PlaneMap::to_zone(&boundary.crs, zone)?),
     };
     let mut cursor = map.as_ref().map(|map| map.cursor());
     let geometry = &boundary.geometry;

@@ -95,7 +95,7 @@ impl Reporter {
         report: &Report,
         budget: &Budget,
     ) -> Result<Drawing, AnalysisError> {
-        let prepared = Prepared::new(boundary, self.datum, &self.maps)?;
+        let prepared = Prepared::new(boundary, self.datum)?;
         let view = View::of(&prepared);
         let mut layers = Vec::with_capacity(self.layers.len());
         for (layer, listed) in self.layers.iter().zip(&report.layers) {

@@ -18,8 +18,8 @@ pub mod drawing;
 pub mod rules;
 mod touch;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ use self::boundary::Prepared;
 use self::rules::{Measure, Measured, RuleSet, Text, Verdict};
 use self::touch::{Piece, Touched};
 use super::{AnalysisError, Group};
-use crate::crs::{Crs, CrsError, Datum, GaussKruger, PlaneMap};
+use crate::crs::{Crs, Datum, PlaneMap};
 use crate::overlay::Scratch;
 use crate::query::Budget;
 use crate::store::Snapshot;
@@ -39,8 +39,6 @@ use crate::store::Snapshot;
 const PRINTED_UNIT: i128 = 944_473_296_573_929_043;
 /// Pieces smaller than this are marked, never dropped.
 const SLIVER_M2: f64 = 0.01;
-/// Transforms kept; a client may name any reference system.
-const MAX_MAPS: usize = 64;
 
 /// A layer to look at.
 #[derive(Clone)]
@@ -68,7 +66,6 @@ pub struct Reporter {
     datum: Datum,
     /// The reference system of the first layer, that others are compared with.
     crs: Crs,
-    maps: Arc<Maps>,
     limits: Limits,
 }
 
@@ -80,10 +77,6 @@ struct Layer {
     label: Option<usize>,
     map: Arc<PlaneMap>,
 }
-
-/// Transforms shared by all reports of a process.
-#[derive(Default)]
-pub struct Maps(Mutex<HashMap<(String, String), Arc<PlaneMap>>>);
 
 /// The answer about one boundary.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -187,35 +180,6 @@ impl Limits {
     };
 }
 
-impl Maps {
-    fn get(
-        &self,
-        key: (String, String),
-        make: impl FnOnce() -> Result<PlaneMap, CrsError>,
-    ) -> Result<Arc<PlaneMap>, CrsError> {
-        if let Some(map) = self.0.lock().expect("no panic while held").get(&key) {
-            return Ok(map.clone());
-        }
-        // Made outside the lock: two first users may both do it, none waits for the other.
-        let map = Arc::new(make()?);
-        let mut known = self.0.lock().expect("no panic while held");
-        if known.len() >= MAX_MAPS {
-            known.clear();
-        }
-        Ok(known.entry(key).or_insert(map).clone())
-    }
-
-    fn to_equal_area(&self, from: &Crs, datum: Datum) -> Result<Arc<PlaneMap>, CrsError> {
-        let key = (from.definition.clone(), format!("{datum:?}"));
-        self.get(key, || PlaneMap::to_equal_area(from, datum))
-    }
-
-    fn to_zone(&self, from: &Crs, zone: GaussKruger) -> Result<Arc<PlaneMap>, CrsError> {
-        let key = (from.definition.clone(), format!("zone {}", zone.epsg()));
-        self.get(key, || PlaneMap::to_zone(from, zone))
-    }
-}
-
 impl Reporter {
     /// Checks that the layers can be asked together.
     ///
@@ -224,7 +188,6 @@ impl Reporter {
     pub fn new(
         layers: Vec<ReportLayer>,
         rules: Arc<RuleSet>,
-        maps: Arc<Maps>,
         limits: Limits,
     ) -> Result<Reporter, AnalysisError> {
         let Some(first) = layers.first() else {
@@ -238,7 +201,7 @@ impl Reporter {
                 expect_comparable(&layer.snapshot.manifest.crs, &crs, || {
                     layer.snapshot.name().to_string()
                 })?;
-                Layer::new(layer, &rules, &maps, datum)
+                Layer::new(layer, &rules, datum)
             })
             .collect::<Result<_, AnalysisError>>()?;
         Ok(Reporter {
@@ -246,7 +209,6 @@ impl Reporter {
             rules,
             datum,
             crs,
-            maps,
             limits,
         })
     }
@@ -257,7 +219,7 @@ impl Reporter {
     /// A boundary that is no polygon or has no place.
     pub fn outline(&self, boundary: &Boundary) -> Result<Outline, AnalysisError> {
         expect_comparable(&boundary.crs, &self.crs, || boundary.name.clone())?;
-        let prepared = Prepared::new(boundary, self.datum, &self.maps)?;
+        let prepared = Prepared::new(boundary, self.datum)?;
         Ok(boundary::outline(&prepared))
     }
 
@@ -267,7 +229,7 @@ impl Reporter {
     /// A boundary that is no polygon or not on the layers' datum, the limits, the budget.
     pub fn report(&self, boundary: &Boundary, budget: &Budget) -> Result<Report, AnalysisError> {
         expect_comparable(&boundary.crs, &self.crs, || boundary.name.clone())?;
-        let prepared = Prepared::new(boundary, self.datum, &self.maps)?;
+        let prepared = Prepared::new(boundary, self.datum)?;
         let total = rounded(prepared.footprint.exact_area(), PRINTED_UNIT);
         let found_m2 = total as f64 / 1e4;
         if found_m2 > self.limits.area_m2 {
@@ -338,12 +300,7 @@ fn expect_comparable(
 }
 
 impl Layer {
-    fn new(
-        layer: ReportLayer,
-        rules: &RuleSet,
-        maps: &Maps,
-        datum: Datum,
-    ) -> Result<Layer, AnalysisError> {
+    fn new(layer: ReportLayer, rules: &RuleSet, datum: Datum) -> Result<Layer, AnalysisError> {
         let snapshot = layer.snapshot;
         let name = snapshot.name().to_string();
         let Some((_, info)) = snapshot.vector() else {
@@ -374,7 +331,7 @@ impl Layer {
             let end = if field.ends_with('M') { "MC" } else { "mc" };
             info.schema.index_of(&format!("{stem}{end}"))
         });
-        let map = maps.to_equal_area(&snapshot.manifest.crs, datum)?;
+        let map = PlaneMap::to_equal_area(&snapshot.manifest.crs, datum)?;
         Ok(Layer {
             snapshot,
             field,

@@ -140,7 +140,7 @@ pub(super) fn read_rings(
     view: &FeatureView<'_>,
     crs: &Crs,
     ground: &Ground,
-    cursor: &mut Cursor<'_>,
+    cursor: &mut Cursor,
     rings: &mut Rings,
 ) -> bool {
     rings.clear();

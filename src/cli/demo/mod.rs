@@ -17,7 +17,7 @@ use clap::Args;
 
 use super::import::{Bands, Bounds, ImportArgs};
 use super::serve::{self, ServeArgs};
-use super::{Failure, Globals, Outcome, import, start_log};
+use super::{Failure, Globals, Outcome, import, say, start_log};
 use crate::config::ServeSettings;
 use crate::county;
 use crate::model::LayerName;
@@ -52,7 +52,7 @@ pub fn run(args: DemoArgs, globals: Globals) -> Result<Outcome, Failure> {
         return check::run(&args.workspace, &globals);
     }
     if !globals.quiet && !globals.json {
-        print!("{}", what_to_try(args.listen));
+        say(&what_to_try(args.listen))?;
     }
     let serve = ServeArgs {
         workspace: args.workspace,
@@ -97,10 +97,10 @@ fn make_county(data: &Path, globals: &Globals) -> Result<(), Failure> {
         return Ok(());
     }
     if !globals.quiet && !globals.json {
-        println!(
-            "Making a fictional county (生成虚构的示范县): {}",
+        say(&format!(
+            "Making a fictional county (生成虚构的示范县): {}\n",
             finished.display()
-        );
+        ))?;
     }
     let unfinished = data.join(format!("{COUNTY}.{}.partial", std::process::id()));
     let options = county::Options {

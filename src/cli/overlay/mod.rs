@@ -4,16 +4,15 @@ mod pieces;
 mod table;
 mod vector_file;
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::import::Bounds;
-use super::{Failure, Globals, Outcome};
+use super::{Failure, Globals, Outcome, progress};
 use crate::analysis::{self, AreaMode, Clip, Condition, Grouping, Progress, Request, Selection};
 use crate::crs::Crs;
 use crate::geom::{Geometry, GeometryType};
@@ -434,16 +433,7 @@ fn groupings(by: &[String], snapshots: &[Arc<Snapshot>]) -> Result<Vec<Grouping>
 }
 
 fn bar(globals: &Globals) -> ProgressBar {
-    let hidden = globals.quiet || globals.json || !std::io::stderr().is_terminal();
-    let target = if hidden {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr_with_hz(8)
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {human_pos}/{human_len} {eta}");
-    bar.set_style(style.expect("the template is well formed"));
-    bar
+    progress::bar(globals, "{msg} [{bar:30}] {human_pos}/{human_len} {eta}")
 }
 
 fn show(bar: &ProgressBar, at: Progress) {

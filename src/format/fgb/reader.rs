@@ -54,6 +54,13 @@ impl FgbFile {
         let header = fb::size_prefixed_root_as_header(&map[8..header_end])
             .map_err(|e| malformed(&format!("an invalid header ({e})"), "a FlatGeobuf header"))?;
         let count = header.features_count();
+        // Each has a length of four bytes at least.
+        if count > map.len() as u64 / 4 {
+            return Err(malformed(
+                &format!("{count} features"),
+                "as many as the file can hold",
+            ));
+        }
         let index = if header.index_node_size() == 0 {
             0
         } else {
