@@ -25,10 +25,13 @@ const THINNEST: i128 = 1 << (FRACTION_BITS - 3);
 /// Links all steps; `steps` is used up.
 pub(super) fn polygons(steps: &mut Vec<Step>) -> Vec<Polygon> {
     cancel(steps);
+    steps.sort_unstable_by_key(|step| (step.from, step.to));
     if part_at_vertices(steps) {
         cancel(steps);
+        steps.sort_unstable_by_key(|step| (step.from, step.to));
     }
-    steps.sort_unstable_by_key(|step| (step.from, step.to));
+    // Where one step leaves every point no walk comes back to one before its end.
+    let simple = steps.windows(2).all(|pair| pair[0].from != pair[1].from);
     let mut used = vec![false; steps.len()];
     let (mut shells, mut holes) = (Vec::new(), Vec::new());
     let mut path: Vec<GridPoint> = Vec::new();
@@ -46,7 +49,7 @@ pub(super) fn polygons(steps: &mut Vec<Step>) -> Vec<Polygon> {
                 None => break,
             }
         }
-        part(&path, &mut |ring| {
+        let mut ring_found = |ring: &[GridPoint]| {
             let twice = (0..ring.len())
                 .map(|i| twice_area(ring[i], ring[(i + 1) % ring.len()]))
                 .fold(0i128, i128::wrapping_add);
@@ -59,7 +62,12 @@ pub(super) fn polygons(steps: &mut Vec<Step>) -> Vec<Polygon> {
                     holes.push(closed);
                 }
             }
-        });
+        };
+        if simple {
+            ring_found(&path);
+        } else {
+            part(&path, &mut ring_found);
+        }
     }
     shells.sort_by_key(|shell: &(i128, Polygon)| shell.0);
     for hole in holes {
@@ -110,10 +118,10 @@ fn cancel(steps: &mut Vec<Step>) {
     steps.truncate(kept);
 }
 
-/// Parts steps at the ends of others that lie on them exactly; says whether there were any.
+/// Parts steps, sorted by where they start, at the ends of others that lie on them exactly; says
+/// whether there were any.
 fn part_at_vertices(steps: &mut Vec<Step>) -> bool {
     let mut vertices: Vec<GridPoint> = steps.iter().map(|step| step.from).collect();
-    vertices.sort_unstable();
     vertices.dedup();
     let count = steps.len();
     let mut on: Vec<GridPoint> = Vec::new();
