@@ -202,6 +202,52 @@ fn a_report_comes_at_once_adds_up_and_is_the_same_each_time() {
 }
 
 #[test]
+fn official_areas_and_pieces_come_on_request() {
+    let dir = workspace();
+    let server = Server::start(dir.path(), &[]);
+    let mut body = ask(site());
+    let plain = execute(&server, "report", "", &body).json();
+    assert!(plain.get("pieces").is_none());
+    assert!(
+        plain["reports"][0]["layers"][0]
+            .get("official_residual_m2")
+            .is_none()
+    );
+    body["inputs"]["official"] = json!(true);
+    body["inputs"]["pieces"] = json!(true);
+    let reply = execute(&server, "report", "", &body);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let document = reply.json();
+    let layer = &document["reports"][0]["layers"][0];
+    assert!(layer["official_residual_m2"].is_number());
+    assert!(layer["features"][0]["official_area_m2"].is_number());
+    let pieces = document["pieces"][0]["features"].as_array().unwrap();
+    let of_layer = pieces.iter().filter(|p| p["properties"]["layer"] == "dltb");
+    let inside = of_layer.filter(|p| p["properties"]["outside"] == false);
+    assert_eq!(inside.count() as u64, layer["touched"].as_u64().unwrap());
+    assert_eq!(pieces[0]["geometry"]["type"], "MultiPolygon");
+    // A .prj file's text names the system of degrees; what it might do beyond that is not done.
+    let prj = |end: &str| {
+        format!(
+            "GEOGCS[\"GCS_China_Geodetic_Coordinate_System_2000\",DATUM[\"D_China_2000\",SPHEROID[\"CGCS2000\",6378137.0,298.257222101]],PRIMEM[\"Greenwich\",0.0],UNIT[\"Degree\",0.0174532925199433]{end}]"
+        )
+    };
+    body["inputs"]["crs"] = json!(prj(""));
+    let read = execute(&server, "report", "", &body);
+    assert_eq!(read.status, 200, "{}", read.text());
+    let crs = &read.json()["reports"][0]["boundary"]["crs"];
+    assert!(crs.as_str().unwrap().contains("4490"), "{crs}");
+    for wrong in [prj(&"x".repeat(5000)), "PROJCS[\"x\"]".to_string()] {
+        body["inputs"]["crs"] = json!(wrong);
+        assert_eq!(execute(&server, "report", "", &body).status, 400);
+    }
+    body["inputs"].as_object_mut().unwrap().remove("crs");
+    body["inputs"]["official"] = json!("yes");
+    assert_eq!(execute(&server, "report", "", &body).status, 400);
+    server.stop();
+}
+
+#[test]
 fn a_report_is_a_page_when_that_is_asked_for() {
     let dir = workspace();
     let server = Server::start(dir.path(), &[]);

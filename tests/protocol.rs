@@ -78,7 +78,7 @@ fn every_endpoint_has_its_address() {
     assert_eq!(ask("/"), portal("index.html"));
     assert_eq!(ask("/assets/index-1a2b.js"), portal("assets/index-1a2b.js"));
     assert!(
-        matches!(ask("/tiles/a,b.json?grid=c"), Ok(Request::TileJson { layers, grid })
+        matches!(ask("/tiles/a,b.json?grid=c"), Ok(Request::TileJson { layers, grid, overlay: false })
         if layers.len() == 2 && grid.as_deref() == Some("c"))
     );
     assert!(

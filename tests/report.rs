@@ -3,10 +3,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use onemap::analysis::report::boundary::Boundary;
+use onemap::analysis::report::pieces::Detail;
 use onemap::analysis::report::rules::{RuleSet, Verdict};
 use onemap::analysis::report::{Limits, Report, ReportLayer, Reporter};
 use onemap::analysis::{self, AnalysisError, AreaMode, Group, Grouping, Selection};
@@ -459,6 +460,99 @@ fn one_parcel_is_itself_and_nothing_else() {
         "{official}"
     );
     assert_eq!(report.boundary.vertices, 5);
+}
+
+#[test]
+fn pieces_have_their_official_areas_and_what_they_miss_is_said() {
+    let (_dir, store) = workspace();
+    let layers = [("dltb", Some("DLBM")), ("yjjbnt", None), ("gk", Some("NO"))];
+    let reporter = reporter(&store, &layers, no_rules(), Limits::NONE).unwrap();
+    let detail = Detail {
+        official: true,
+        shapes: true,
+    };
+    let mut random = Random(5);
+    for case in 0..6 {
+        let center = [104.0 + 0.03 * random.unit(), 30.2 + 0.03 * random.unit()];
+        let shape = star(&mut random, center, [0.002, 0.006][case % 2], 17);
+        // A side that is straight in degrees is a bow in the zone's plane: L² tan φ / 8R high.
+        let bows: f64 = shape
+            .xy
+            .chunks_exact(2)
+            .zip(shape.xy[2..].chunks_exact(2))
+            .map(|(p, q)| {
+                let side = ((q[0] - p[0]) * 96_500.0).hypot((q[1] - p[1]) * 111_000.0);
+                side.powi(3) * 30.2f64.to_radians().tan() / (12.0 * 6.37e6)
+            })
+            .sum();
+        let site = boundary("x", 4490, shape);
+        let budget = Budget::unlimited();
+        let (report, shapes) = reporter.detailed(&site, detail, &budget).unwrap();
+        let mut plain = report.clone();
+        let whole = report.boundary.official_area_m2.unwrap();
+        for (number, layer) in report.layers.iter().enumerate() {
+            let official = |area: Option<f64>| area.expect("asked for");
+            let sum: f64 = layer
+                .rows
+                .iter()
+                .map(|row| official(row.official_area_m2))
+                .sum();
+            let residual = official(layer.official_residual_m2);
+            assert!((whole - sum - residual).abs() < 1e-6);
+            // A hundredth for each piece, roundings of 0.03 mm along its border, the bows.
+            let most = 0.02 * (layer.touched as f64 + 1.0) + 1.5 * bows;
+            assert!(residual.abs() < most, "{residual} {most}");
+            for feature in &layer.features {
+                let difference = official(feature.official_area_m2) - feature.area_m2;
+                assert!(difference.abs() < 0.03 + bows, "{difference}");
+            }
+            for row in &layer.rows {
+                let of_row = layer
+                    .features
+                    .iter()
+                    .filter(|feature| feature.value == row.value);
+                let own: f64 = of_row.map(|f| official(f.official_area_m2)).sum();
+                assert!(row.outside || (own - official(row.official_area_m2)).abs() < 1e-6);
+            }
+            let own = shapes.iter().filter(|shape| shape.layer == number);
+            let ids: BTreeSet<u64> = own.clone().filter_map(|shape| shape.feature).collect();
+            let listed: BTreeSet<u64> = layer.features.iter().map(|feature| feature.id).collect();
+            assert!(listed.is_subset(&ids));
+            let outside = layer
+                .rows
+                .iter()
+                .any(|row| row.outside && row.area_m2 > 0.01);
+            assert!(!outside || own.clone().any(|shape| shape.feature.is_none()));
+            for shape in own {
+                for ring in shape.polygons.iter().flatten() {
+                    assert_eq!(ring.first(), ring.last());
+                }
+            }
+        }
+        // Beside what is asked for nothing is different.
+        for layer in &mut plain.layers {
+            layer.official_residual_m2 = None;
+            layer
+                .rows
+                .iter_mut()
+                .for_each(|row| row.official_area_m2 = None);
+            layer
+                .features
+                .iter_mut()
+                .for_each(|row| row.official_area_m2 = None);
+        }
+        assert_eq!(plain, ask(&reporter, &site));
+    }
+    // A parcel's piece that is all of it has the parcel's own official area.
+    let site = boundary("p", 4522, square(34_690_300.0, 3_342_300.0, 100.0));
+    let gk = [("gk", Some("NO"))];
+    let reporter = self::reporter(&store, &gk, no_rules(), Limits::NONE).unwrap();
+    let (report, _) = reporter
+        .detailed(&site, detail, &Budget::unlimited())
+        .unwrap();
+    let feature = &report.layers[0].features[0];
+    assert_eq!(feature.official_area_m2, report.boundary.official_area_m2);
+    assert_eq!(report.layers[0].official_residual_m2, Some(0.0));
 }
 
 #[test]

@@ -6,7 +6,8 @@
 //!    measures it by any rule, [`adjust`] brings it to control areas
 //! 4. [`dissolve`] and [`topology`] ask the same engine about one layer
 //!
-//! [`report`] answers the other question: what one boundary lies on, without reading the layers.
+//! [`report`] answers the other question: what one boundary lies on, without reading the layers;
+//! [`tile`] draws the pieces within one vector tile.
 //!
 //! Not here: how a result is written (see `cli`), how the engine works (see `overlay`).
 
@@ -21,6 +22,7 @@ mod pieces;
 mod reader;
 pub mod report;
 mod table;
+pub mod tile;
 mod topology;
 
 use serde::Serialize;
@@ -28,6 +30,7 @@ use serde::Serialize;
 use crate::crs::{Crs, CrsError, Datum};
 use crate::format::FormatError;
 use crate::geom::Geometry;
+use crate::model::GridError;
 use crate::overlay::{OUTSIDE, OverlayError};
 use crate::query::{Budget, Stop};
 use crate::store::{Snapshot, StoreError};
@@ -236,6 +239,18 @@ pub enum AnalysisError {
     NotFinite { layer: String, id: u64 },
     #[error("no layers were named (未指定图层)")]
     NoLayers,
+    #[error(
+        "the features of this tile have {found} {what}, at most {limit} are overlaid; ask from zoom {zoom} on, or for an area table (瓦片内要素过多,请放大至 {zoom} 级)"
+    )]
+    TileTooFull {
+        what: &'static str,
+        found: u64,
+        limit: u64,
+        /// Where a tile would have so much less.
+        zoom: u8,
+    },
+    #[error(transparent)]
+    Grid(#[from] GridError),
     #[error("boundary {boundary:?} is a {found}, expected polygons (范围不是面)")]
     BoundaryNotPolygon {
         boundary: String,

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::{Failure, Globals, Outcome};
 use crate::analysis::Group;
+use crate::analysis::report::pieces::Detail;
 use crate::analysis::report::rules::{RuleSet, Verdict};
 use crate::analysis::report::{Boundary, Limits, Report, ReportLayer, Reporter};
 use crate::crs::Crs;
@@ -63,6 +64,9 @@ pub struct ReportArgs {
     /// Layer within the boundary's file, when there are several (范围文件中的图层)
     #[arg(long, value_name = "LAYER")]
     pub source_layer: Option<String>,
+    /// Official area of every piece as well (各部分的法定椭球面积, 国土调查办发〔2008〕32号)
+    #[arg(long)]
+    pub official: bool,
     /// Write a page in Chinese with map and tables (打印页面)
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -114,12 +118,16 @@ pub fn run(args: &ReportArgs, globals: &Globals) -> Result<Outcome, Failure> {
     };
     let mut kept: Vec<(Report, Sealed)> = Vec::new();
     let mut failed = false;
+    let detail = Detail {
+        official: args.official,
+        shapes: false,
+    };
     // Written as they come: many reports are larger than the memory.
     for some in boundaries.chunks(CHUNK) {
         let reports: Vec<(Report, Sealed)> = some
             .par_iter()
             .map(|boundary| -> Result<_, Failure> {
-                let report = reporter.report(boundary, &budget)?;
+                let (report, _) = reporter.detailed(boundary, detail, &budget)?;
                 let sealed = sealed(&report).map_err(std::io::Error::from)?;
                 Ok((report, sealed))
             })
@@ -139,7 +147,7 @@ pub fn run(args: &ReportArgs, globals: &Globals) -> Result<Outcome, Failure> {
         }
     }
     match answer {
-        Answer::Document(document) => document.finish(None)?.flush()?,
+        Answer::Document(document) => document.finish(None, None)?.flush()?,
         Answer::Words(mut out) => out.flush()?,
         Answer::Nothing => {}
     }

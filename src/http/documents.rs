@@ -34,6 +34,7 @@ pub struct Client<'a> {
 pub async fn tile_json(
     app: &Arc<App>,
     layers: Vec<LayerName>,
+    overlay: bool,
     grid: Option<String>,
     client: Client<'_>,
 ) -> Result<Reply, Problem> {
@@ -41,6 +42,9 @@ pub async fn tile_json(
     let base = base_url(app, client.headers);
     document(app, client, "application/json", move |app, _| {
         let snapshots = app.snapshots(&layers)?;
+        if overlay {
+            return tilejson::overlay_document(&snapshots, &app.grids[grid], &base);
+        }
         if snapshots.len() > 1
             && let Some(archive) = snapshots.iter().find(|s| s.tiles().is_some())
         {

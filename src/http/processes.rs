@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, Reply};
 use super::documents::{Client, base_url};
 use super::{App, refused};
+use crate::analysis::report::pieces::Detail;
 use crate::analysis::report::rules::RuleSet;
 use crate::analysis::report::{Boundary, Limits, Report, ReportLayer, Reporter};
 use crate::analysis::{self, Group, Progress, Selection};
@@ -32,7 +33,7 @@ use crate::protocol::processes::execution::{
     MAX_BOUNDARIES_ASYNC, MAX_BOUNDARIES_SYNC, Process, Wrapping,
 };
 use crate::protocol::processes::page::{Sheet, page};
-use crate::protocol::processes::report::{DocumentWriter, Sealed, sealed};
+use crate::protocol::processes::report::{DocumentWriter, Sealed, pieces, sealed};
 use crate::query::Budget;
 
 /// Time of one job.
@@ -406,12 +407,14 @@ impl App {
                 boundaries,
                 layers,
                 outlines,
+                detail,
                 form,
             } => {
                 let reporter = self.reporter(layers)?;
                 let question = Question {
                     boundaries,
                     outlines: *outlines,
+                    detail: *detail,
                     form: *form,
                 };
                 let output = make_report(&reporter, question, budget, progress)?;
@@ -513,6 +516,7 @@ impl App {
 struct Question<'a> {
     boundaries: &'a [Boundary],
     outlines: bool,
+    detail: Detail,
     form: Form,
 }
 
@@ -525,13 +529,16 @@ fn make_report(
     let boundaries = question.boundaries;
     let all = boundaries.len() as u64;
     let done = AtomicU64::new(0);
-    let one = |boundary: &Boundary| -> Result<(Report, Sealed), Problem> {
-        let report = reporter.report(boundary, budget)?;
+    let one = |boundary: &Boundary| -> Result<((Report, Sealed), Value), Problem> {
+        let (report, shapes) = reporter.detailed(boundary, question.detail, budget)?;
         let sealed = sealed(&report).map_err(Problem::internal)?;
+        let pieces = pieces(&report, &shapes);
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
-        Ok((report, sealed))
+        Ok(((report, sealed), pieces))
     };
-    let reports = reports_of(boundaries, one)?;
+    let made = reports_of(boundaries, one)?;
+    let (reports, pieces): (Vec<(Report, Sealed)>, Vec<Value>) = made.into_iter().unzip();
+    let pieces = question.detail.shapes.then_some(pieces);
     if question.form == Form::Html {
         return html_of(reporter, boundaries, &reports, budget);
     }
@@ -551,7 +558,7 @@ fn make_report(
         for (_, sealed) in &reports {
             document.push(sealed)?;
         }
-        document.finish(outlines.as_deref())
+        document.finish(outlines.as_deref(), pieces.as_deref())
     };
     Ok(Output {
         bytes: written().map_err(Problem::internal)?.into(),

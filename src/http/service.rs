@@ -230,9 +230,13 @@ async fn answer(
             *endpoint = tiles::endpoint(tile.format);
             tiles::answer(app, tile, target, client).await
         }
-        Asked::TileJson { layers, grid } => {
+        Asked::TileJson {
+            layers,
+            overlay,
+            grid,
+        } => {
             *endpoint = Endpoint::TileJson;
-            documents::tile_json(app, layers, grid, client).await
+            documents::tile_json(app, layers, overlay, grid, client).await
         }
         Asked::Layers => {
             *endpoint = Endpoint::Layers;

@@ -22,6 +22,7 @@ use super::documents::Client;
 use super::encoding::Encoding;
 use super::metrics::{Endpoint, add_one};
 use super::{App, refused};
+use crate::analysis::tile::{TileOptions, keys_of, pieces_tile};
 use crate::format::unpack::Compression;
 use crate::model::{LayerName, TileContent, TileCoord};
 use crate::protocol::tilejson::PLAIN_GRID;
@@ -177,7 +178,7 @@ pub async fn answer(
     };
     check(&snapshots, &request, grid == app.plain_grid)?;
     let key = Key {
-        what: what(&snapshots, request.fields.as_deref()).into(),
+        what: what(&snapshots, &request).into(),
         grid,
         tile,
         format: request.format,
@@ -287,8 +288,10 @@ fn check(
     }
     for field in request.fields.iter().flatten() {
         let has = |s: &Arc<Snapshot>| {
-            s.vector()
-                .is_some_and(|(_, info)| info.schema.index_of(field).is_some())
+            s.vector().is_some_and(|(_, info)| match request.overlay {
+                true => keys_of(s.name(), info).any(|key| key == *field),
+                false => info.schema.index_of(field).is_some(),
+            })
         };
         if !snapshots.iter().any(has) {
             return Err(Problem::bad_parameter(format!(
@@ -338,15 +341,16 @@ fn check_archive(
     Ok(())
 }
 
-fn what(snapshots: &[Arc<Snapshot>], fields: Option<&[String]>) -> String {
-    let mut what = String::new();
+fn what(snapshots: &[Arc<Snapshot>], request: &TileRequest) -> String {
+    // No layer is called so.
+    let mut what = String::from(if request.overlay { "overlay(" } else { "" });
     for snapshot in snapshots {
         what.push_str(snapshot.name());
         what.push('=');
         what.push_str(&snapshot.generation);
         what.push(',');
     }
-    if let Some(fields) = fields {
+    if let Some(fields) = &request.fields {
         what.push('|');
         // A comma cannot be in a name here: the list was split at commas.
         what.push_str(&fields.join(","));
@@ -500,6 +504,11 @@ fn compute_now(
 ) -> Result<Computed, Problem> {
     let grid = &app.grids[key.grid];
     let (bytes, media_type, tile) = match key.format {
+        TileFormat::Mvt if request.overlay => {
+            let (fields, options) = (request.fields.as_deref(), TileOptions::default());
+            let bytes = pieces_tile(snapshots, grid, key.tile, fields, &options, budget)?;
+            (bytes, MVT, VectorTile::default())
+        }
         TileFormat::Mvt => {
             let layers: Vec<TileLayer> = snapshots
                 .iter()

@@ -405,9 +405,10 @@ impl From<AnalysisError> for Problem {
             AnalysisError::NoSuchField { .. } | AnalysisError::NoLayers => {
                 Problem::bad_parameter(error.to_string())
             }
-            AnalysisError::TooManyVertices { .. } | AnalysisError::AreaTooLarge { .. } => {
-                Problem::too_large(error.to_string())
-            }
+            AnalysisError::TooManyVertices { .. }
+            | AnalysisError::AreaTooLarge { .. }
+            | AnalysisError::TileTooFull { .. } => Problem::too_large(error.to_string()),
+            AnalysisError::Grid(error) => error.into(),
             AnalysisError::Stopped(stop) => stop.into(),
             AnalysisError::NotFinite { .. } | AnalysisError::Overlay(_) => Problem::internal(error),
             AnalysisError::Format(error) => Problem::internal(error),

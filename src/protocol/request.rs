@@ -17,6 +17,8 @@ pub enum Request {
     Tile(TileRequest),
     TileJson {
         layers: Vec<LayerName>,
+        /// The pieces inside of all layers.
+        overlay: bool,
         /// `None` for Web Mercator.
         grid: Option<String>,
     },
@@ -57,13 +59,16 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Request, Problem> {
     let query = Query::read(query)?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let request = match segments.as_slice() {
-        ["tiles", file] => Request::TileJson {
-            layers: xyz::layer_list(
-                file.strip_suffix(".json")
-                    .ok_or_else(Problem::no_such_path)?,
-            )?,
-            grid: query.get("grid").map(str::to_string),
-        },
+        ["tiles", file] => {
+            let names = file.strip_suffix(".json");
+            let names = names.ok_or_else(Problem::no_such_path)?;
+            let (layers, overlay) = xyz::layers_or_overlay(names)?;
+            Request::TileJson {
+                layers,
+                overlay,
+                grid: query.get("grid").map(str::to_string),
+            }
+        }
         ["tiles", layers, z, x, file] => {
             Request::Tile(xyz::tile(layers, None, [z, x, file], &query)?)
         }

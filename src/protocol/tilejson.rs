@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::encode;
+use super::{Problem, encode};
+use crate::analysis::{AnalysisError, tile as overlaid};
 use crate::geom::Bbox;
 use crate::model::{FieldType, LayerGeometry, TileGrid};
 use crate::store::Snapshot;
@@ -100,6 +101,66 @@ pub fn document(snapshots: &[Arc<Snapshot>], grid: &TileGrid, base: &str) -> Val
     Value::Object(out)
 }
 
+/// The document of the pieces inside of all layers, from the zoom on at which tiles of them can
+/// be had.
+///
+/// # Errors
+/// Layers that cannot be overlaid.
+pub fn overlay_document(
+    snapshots: &[Arc<Snapshot>],
+    grid: &TileGrid,
+    base: &str,
+) -> Result<Value, Problem> {
+    let mut layer_fields = Map::new();
+    for snapshot in snapshots {
+        let Some((_, info)) = snapshot.vector() else {
+            let layer = snapshot.name().to_string();
+            return Err(AnalysisError::NotVector { layer }.into());
+        };
+        let types = info.schema.fields.iter().map(|f| type_word(f.field_type));
+        let types = std::iter::once(Some("String")).chain(types);
+        for (key, word) in overlaid::keys_of(snapshot.name(), info).zip(types) {
+            if let Some(word) = word {
+                layer_fields.insert(key, json!(word));
+            }
+        }
+    }
+    let mut out = document(snapshots, grid, base);
+    let names: Vec<&str> = snapshots.iter().map(|s| s.name()).collect();
+    let lowest = overlaid::lowest_zoom(snapshots, grid)?;
+    let minzoom = lowest.min(VECTOR_MAXZOOM).max(grid.lowest_zoom());
+    let listed: Vec<String> = names.iter().map(|name| encode(name)).collect();
+    let (plain, overlay) = (listed.join(","), format!("overlay({})", listed.join(",")));
+    if let Some(Value::String(url)) = out.pointer_mut("/tiles/0") {
+        *url = url.replacen(
+            &format!("/tiles/{plain}/"),
+            &format!("/tiles/{overlay}/"),
+            1,
+        );
+    }
+    let maxzoom = out["maxzoom"].clone();
+    if let Value::Object(members) = &mut out {
+        members.insert(
+            "name".into(),
+            json!(format!("overlay({})", names.join(","))),
+        );
+        members.insert("minzoom".into(), json!(minzoom));
+        if let Some(Value::Array(center)) = members.get_mut("center")
+            && let Some(zoom) = center.get_mut(2)
+        {
+            *zoom = json!(minzoom.max(START_ZOOM));
+        }
+        let layer = json!({
+            "id": overlaid::LAYER_NAME,
+            "fields": layer_fields,
+            "minzoom": minzoom,
+            "maxzoom": maxzoom,
+        });
+        members.insert("vector_layers".into(), json!([layer]));
+    }
+    Ok(out)
+}
+
 /// The box of all layers, within what Web Mercator can show; the world when they are empty.
 fn bounds(snapshots: &[Arc<Snapshot>]) -> Bbox {
     /// Latitude of the edge of the Web Mercator square.
@@ -140,14 +201,7 @@ fn vector_layers(snapshot: &Snapshot, minzoom: u8, maxzoom: u8) -> Vec<Value> {
         .fields
         .iter()
         .filter_map(|field| {
-            let word = match field.field_type {
-                FieldType::Integer | FieldType::Real => "Number",
-                FieldType::Boolean => "Boolean",
-                FieldType::String | FieldType::Date | FieldType::DateTime | FieldType::Json => {
-                    "String"
-                }
-                FieldType::Binary => return None,
-            };
+            let word = type_word(field.field_type)?;
             Some((field.name.clone(), json!(word)))
         })
         .collect();
@@ -159,4 +213,16 @@ fn vector_layers(snapshot: &Snapshot, minzoom: u8, maxzoom: u8) -> Vec<Value> {
         layers.push(layer(format!("{name}{LABEL_SUFFIX}")));
     }
     layers
+}
+
+/// What TileJSON calls values of a type; none for what tiles do not carry.
+fn type_word(field_type: FieldType) -> Option<&'static str> {
+    match field_type {
+        FieldType::Integer | FieldType::Real => Some("Number"),
+        FieldType::Boolean => Some("Boolean"),
+        FieldType::String | FieldType::Date | FieldType::DateTime | FieldType::Json => {
+            Some("String")
+        }
+        FieldType::Binary => None,
+    }
 }

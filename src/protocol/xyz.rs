@@ -1,8 +1,9 @@
 //! Tile addresses: `/tiles/{layers}/{z}/{x}/{y}.{ext}`, with the grid before `z` when it is not
-//! Web Mercator.
+//! Web Mercator. `overlay(A,B)` in place of layers asks for the pieces inside of all of them.
 
 use super::Problem;
 use super::address::{Query, excerpt};
+use crate::analysis::tile::MAX_TILE_LAYERS;
 use crate::model::LayerName;
 use crate::render::image::ImageFormat;
 
@@ -34,6 +35,8 @@ pub enum TileFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TileRequest {
     pub layers: Vec<LayerName>,
+    /// The pieces inside of all layers, not the layers side by side.
+    pub overlay: bool,
     pub address: TileAddress,
     pub format: TileFormat,
     /// Attributes to carry, sorted; `None` for all.
@@ -56,7 +59,7 @@ pub(super) fn tile(
         number::<u64>("y", file)?;
         return Err(Problem::unknown_format(""));
     };
-    let layers = layer_list(layers)?;
+    let (layers, overlay) = layers_or_overlay(layers)?;
     let address = TileAddress {
         grid: grid.map(str::to_string),
         z: number("z", z)?,
@@ -68,11 +71,15 @@ pub(super) fn tile(
         (_, Some(format)) => TileFormat::Image(format),
         (_, None) => return Err(Problem::unknown_format(extension)),
     };
+    if overlay && format != TileFormat::Mvt {
+        return Err(Problem::wrong_format("an overlay is offered as .mvt"));
+    }
     if layers.len() > 1 && matches!(format, TileFormat::Image(_)) {
         return Err(Problem::bad_parameter("an image tile shows one layer"));
     }
     Ok(TileRequest {
         layers,
+        overlay,
         address,
         format,
         fields: fields(query)?,
@@ -87,6 +94,22 @@ pub(super) fn tile(
         },
         version: version(query)?,
     })
+}
+
+/// Names of layers, and whether they are to be laid over each other.
+pub(super) fn layers_or_overlay(names: &str) -> Result<(Vec<LayerName>, bool), Problem> {
+    let within = names.strip_prefix("overlay(");
+    let Some(within) = within.and_then(|rest| rest.strip_suffix(')')) else {
+        return Ok((layer_list(names)?, false));
+    };
+    let layers = layer_list(within)?;
+    if !(2..=MAX_TILE_LAYERS).contains(&layers.len()) {
+        return Err(Problem::bad_parameter(format!(
+            "{} layers in overlay(…), expected 2 to {MAX_TILE_LAYERS}",
+            layers.len()
+        )));
+    }
+    Ok((layers, true))
 }
 
 /// Names of layers, separated by commas.

@@ -1,14 +1,18 @@
 // What a boundary lies on: a boundary drawn or dropped, the server's report beside the map, and what it names lit up.
-import type { GeoJSONSource, Map as MapLibre } from 'maplibre-gl';
+import type { FilterSpecification, GeoJSONSource, Map as MapLibre } from 'maplibre-gl';
 import { formatArea } from './coordinates';
 import { h, icon, replace } from './dom';
 import { currentLanguage, onLanguage, t, titleOf, type TextKey } from './i18n';
 import type { Measure } from './measure';
-import { askReport, RequestError, type LayerReport, type ReportAnswer, type SiteReport, type Verdict } from './server';
+import { askReport, overlayTileJsonUrl, OVERLAY_LAYER, RequestError, type LayerReport, type ReportAnswer, type SiteReport, type Verdict } from './server';
+import { ArchiveError, isZip, readZippedShapefile } from './shapefile';
 import type { LayerStack } from './stack';
 
 export const REPORT_SOURCE = 'onemap:report';
 const LIT = 'onemap:report-lit:';
+const PIECES_SOURCE = 'onemap:report-pieces';
+const OVERLAY_SOURCE = 'onemap:overlay';
+const OVERLAY_COLOUR = '#7048e8';
 const LIT_COLOUR = '#e8590c';
 /** Layers of one report, as the server has it. */
 const MAX_LAYERS = 16;
@@ -32,6 +36,15 @@ export interface ReportNeeds {
 interface Question {
   boundary: unknown;
   name: string;
+  /** Reference system that came with the boundary's file. */
+  crs?: string;
+}
+
+/** What of a report is lit up. */
+interface Lit {
+  layer?: LayerReport;
+  feature?: number;
+  row?: LayerReport['rows'][number];
 }
 
 export class ReportPanel {
@@ -44,9 +57,11 @@ export class ReportPanel {
   private drawing = false;
   private readonly unchosen = new Set<string>();
   private crs = '';
+  /** Layers whose common pieces are shown, empty for none. */
+  private readonly overlaid: [string, string] = ['', ''];
   private request: AbortController | null = null;
   private readonly listeners: (() => void)[] = [];
-  private readonly file = h('input', { type: 'file', class: 'visually-hidden', accept: '.geojson,.json,.wkt,.txt', tabindex: -1, 'aria-hidden': 'true' });
+  private readonly file = h('input', { type: 'file', class: 'visually-hidden', accept: '.geojson,.json,.wkt,.txt,.zip', tabindex: -1, 'aria-hidden': 'true' });
 
   constructor(private readonly needs: ReportNeeds) {
     onLanguage(() => this.render());
@@ -100,6 +115,7 @@ export class ReportPanel {
     this.answer = null;
     this.failure = '';
     this.show(null);
+    this.showPieces(null);
     this.light(null);
   }
 
@@ -157,7 +173,17 @@ export class ReportPanel {
       this.fail(t('fileTooLarge', { name: file.name }));
       return;
     }
-    const text = (await file.text()).replace(/^\uFEFF/u, '').trim();
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    if (isZip(bytes)) {
+      try {
+        const { boundary, crs } = await readZippedShapefile(bytes);
+        await this.ask({ boundary, name: file.name, crs });
+      } catch (error) {
+        this.fail(error instanceof ArchiveError ? t(error.reason, { name: file.name }) : String(error));
+      }
+      return;
+    }
+    const text = new TextDecoder().decode(bytes).replace(/^\uFEFF/u, '').trim();
     let boundary: unknown = text;
     if (text.startsWith('{')) {
       try {
@@ -187,8 +213,9 @@ export class ReportPanel {
   }
 
   private body(question: Question, more: Record<string, unknown> = {}): Record<string, unknown> {
-    const inputs: Record<string, unknown> = { boundary: question.boundary, layers: this.chosen(), outlines: true };
-    if (this.crs.trim()) inputs['crs'] = this.crs.trim();
+    const inputs: Record<string, unknown> = { boundary: question.boundary, layers: this.chosen(), outlines: true, official: true };
+    const crs = question.crs || this.crs.trim();
+    if (crs) inputs['crs'] = crs;
     return { inputs, ...more };
   }
 
@@ -207,7 +234,7 @@ export class ReportPanel {
     this.busy = true;
     this.render();
     try {
-      const answer = (await (await askReport(this.body(question), request.signal)).json()) as ReportAnswer;
+      const answer = await this.answerTo(question, request.signal);
       if (request !== this.request) return;
       this.answer = answer;
       this.busy = false;
@@ -222,6 +249,20 @@ export class ReportPanel {
     }
   }
 
+  /** With the pieces, without them where they are too many. */
+  private async answerTo(question: Question, signal: AbortSignal): Promise<ReportAnswer> {
+    const plain = this.body(question);
+    const inputs = { ...(plain['inputs'] as Record<string, unknown>), pieces: true };
+    let response: Response;
+    try {
+      response = await askReport({ ...plain, inputs }, signal);
+    } catch (error) {
+      if (!(error instanceof RequestError && error.status === 413)) throw error;
+      response = await askReport(plain, signal);
+    }
+    return (await response.json()) as ReportAnswer;
+  }
+
   private fail(message: string): void {
     this.busy = false;
     this.failure = message;
@@ -233,6 +274,7 @@ export class ReportPanel {
     this.site = site;
     const outline = this.answer?.outlines?.[site] ?? null;
     this.show(outline);
+    this.showPieces(this.answer?.pieces?.[site] ?? null);
     this.light(this.answer?.reports[site] ?? null);
     if (outline) this.needs.zoomTo(outline);
     this.render();
@@ -258,10 +300,48 @@ export class ReportPanel {
     source.setData({ type: 'FeatureCollection', features });
   }
 
-  /** Borders of the features a report lists, out of the tiles that are there anyway. */
-  private light(report: SiteReport | null, only?: LayerReport, id?: number): void {
+  private showPieces(pieces: GeoJSON.FeatureCollection | null): void {
+    const { map } = this.needs;
+    const data: GeoJSON.FeatureCollection = pieces ?? { type: 'FeatureCollection', features: [] };
+    const source = map.getSource<GeoJSONSource>(PIECES_SOURCE);
+    if (source) source.setData(data);
+    else if (pieces) map.addSource(PIECES_SOURCE, { type: 'geojson', data });
+  }
+
+  /** The pieces a report lists: all borders, and filled what the pointer is at in the panel. */
+  private light(report: SiteReport | null, lit: Lit = {}): void {
     const { map } = this.needs;
     for (const layer of map.getStyle().layers) if (layer.id.startsWith(LIT)) map.removeLayer(layer.id);
+    if (!this.answer?.pieces || !map.getSource(PIECES_SOURCE)) {
+      this.lightFeatures(report, lit.layer, lit.feature);
+      return;
+    }
+    if (!report) return;
+    const conditions: unknown[] = ['all'];
+    if (lit.layer) conditions.push(['==', ['get', 'layer'], lit.layer.layer]);
+    if (lit.feature !== undefined) conditions.push(['==', ['get', 'feature'], lit.feature]);
+    if (lit.row) conditions.push(['==', ['get', 'outside'], lit.row.outside]);
+    else if (lit.feature === undefined) conditions.push(['==', ['get', 'outside'], false]);
+    if (lit.row && !lit.row.outside) conditions.push(['==', ['get', 'value'], lit.row.value]);
+    const filter = conditions as FilterSpecification;
+    const one = lit.row !== undefined || lit.feature !== undefined;
+    if (one) map.addLayer({ id: `${LIT}fill`, type: 'fill', source: PIECES_SOURCE, filter, paint: { 'fill-color': LIT_COLOUR, 'fill-opacity': 0.35 } }, this.needs.below);
+    map.addLayer(
+      {
+        id: `${LIT}line`,
+        type: 'line',
+        source: PIECES_SOURCE,
+        filter,
+        layout: { 'line-join': 'round' },
+        paint: { 'line-color': LIT_COLOUR, 'line-width': one ? 2.6 : 1.4 },
+      },
+      this.needs.below,
+    );
+  }
+
+  /** Borders of whole features, out of the tiles that are there anyway. */
+  private lightFeatures(report: SiteReport | null, only?: LayerReport, id?: number): void {
+    const { map } = this.needs;
     for (const layer of report?.layers ?? []) {
       if ((only && only !== layer) || !map.getSource(layer.layer) || layer.features.length === 0) continue;
       const ids = id === undefined ? layer.features.map((feature) => feature.id) : [id];
@@ -331,7 +411,47 @@ export class ReportPanel {
         ),
       ),
       h('label', { class: 'report-crs' }, t('reportCrs'), crs),
+      this.overlays(),
     );
+  }
+
+  /** What lies inside of two layers, as tiles. */
+  private overlays(): HTMLElement {
+    const options = (selected: string) => [
+      h('option', { value: '', selected: selected === '' }, t('overlayNone')),
+      ...this.candidates().map(({ info }) => h('option', { value: info.name, selected: info.name === selected }, titleOf(info))),
+    ];
+    const selects = this.overlaid.map((name, place) => {
+      const select = h(
+        'select', {
+          'aria-label': `${t('overlayShow')} ${place + 1}`,
+          onchange: () => {
+            this.overlaid[place] = select.value;
+            this.showOverlay();
+          },
+        },
+        ...options(name),
+      );
+      return select;
+    });
+    return h('div', { class: 'report-overlay' }, h('span', {}, t('overlayShow')), selects[0]!, '×', selects[1]!);
+  }
+
+  private showOverlay(): void {
+    const { map } = this.needs;
+    for (const id of ['fill', 'line']) if (map.getLayer(`${OVERLAY_SOURCE}:${id}`)) map.removeLayer(`${OVERLAY_SOURCE}:${id}`);
+    if (map.getSource(OVERLAY_SOURCE)) map.removeSource(OVERLAY_SOURCE);
+    const [a, b] = this.overlaid;
+    if (a === '' || b === '' || a === b) return;
+    map.addSource(OVERLAY_SOURCE, { type: 'vector', url: overlayTileJsonUrl([a, b]) });
+    const drawn = { source: OVERLAY_SOURCE, 'source-layer': OVERLAY_LAYER };
+    map.addLayer({ id: `${OVERLAY_SOURCE}:fill`, type: 'fill', ...drawn, paint: { 'fill-color': OVERLAY_COLOUR, 'fill-opacity': 0.28 } }, this.needs.below);
+    map.addLayer({ id: `${OVERLAY_SOURCE}:line`, type: 'line', ...drawn, paint: { 'line-color': OVERLAY_COLOUR, 'line-width': 1.2 } }, this.needs.below);
+    const title = (name: string) => {
+      const info = this.needs.stack.find(name)?.info;
+      return info ? titleOf(info) : name;
+    };
+    this.needs.announce(t('overlayOf', { a: title(a), b: title(b) }));
   }
 
   private sites(): HTMLElement | false {
@@ -371,7 +491,9 @@ export class ReportPanel {
     const info = this.needs.stack.find(layer.layer)?.info;
     const zh = currentLanguage() === 'zh';
     const value = (text: string | null) => text ?? t('noValue');
-    const light = () => this.light(report, layer);
+    const light = () => this.light(report, { layer });
+    const official = layer.official_residual_m2 !== undefined;
+    const sum = layer.rows.reduce((all, row) => all + (row.official_area_m2 ?? 0), 0);
     const dim = () => this.light(report);
     const features = layer.features.slice(0, SHOWN_FEATURES);
     const rest = layer.touched - features.length;
@@ -381,20 +503,22 @@ export class ReportPanel {
       ...layer.checks.map((check) => h('p', { class: `check ${check.verdict}` }, h('b', {}, t(VERDICTS[check.verdict])), ` ${zh ? check.text.zh : check.text.en}`)),
       h(
         'table', {},
-        h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, layer.field ?? t('layers')), h('th', { scope: 'col' }, 'm²'), h('th', { scope: 'col' }, '%'))),
+        h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, layer.field ?? t('layers')), h('th', { scope: 'col' }, 'm²'), official && h('th', { scope: 'col' }, t('officialColumn')), h('th', { scope: 'col' }, '%'))),
         h(
           'tbody', {},
           ...layer.rows.map((row) =>
             h(
-              'tr', { class: row.outside ? 'outside' : '' },
+              'tr', { class: row.outside ? 'outside' : '', onmouseenter: () => this.light(report, { layer, row }), onmouseleave: light },
               h('td', {}, row.outside ? t('outsideLayer') : `${value(row.value)} ${row.label ?? ''}`),
               h('td', { class: 'number' }, row.area_m2.toFixed(2)),
+              official && h('td', { class: 'number' }, (row.official_area_m2 ?? 0).toFixed(2)),
               h('td', { class: 'number' }, (row.share * 100).toFixed(2)),
             ),
           ),
-          h('tr', { class: 'total' }, h('td', {}, t('total')), h('td', { class: 'number' }, report.boundary.area_m2.toFixed(2)), h('td', { class: 'number' }, '100.00')),
+          h('tr', { class: 'total' }, h('td', {}, t('total')), h('td', { class: 'number' }, report.boundary.area_m2.toFixed(2)), official && h('td', { class: 'number' }, sum.toFixed(2)), h('td', { class: 'number' }, '100.00')),
         ),
       ),
+      official && h('p', { class: 'note' }, t('officialResidual', { area: (layer.official_residual_m2 ?? 0).toFixed(2) })),
       features.length > 0 &&
         h(
           'details', {},
@@ -408,8 +532,8 @@ export class ReportPanel {
                   'button', {
                     type: 'button',
                     onclick: () => this.needs.openFeature(layer.layer, feature.id),
-                    onfocus: () => this.light(report, layer, feature.id),
-                    onmouseenter: () => this.light(report, layer, feature.id),
+                    onfocus: () => this.light(report, { layer, feature: feature.id }),
+                    onmouseenter: () => this.light(report, { layer, feature: feature.id }),
                     onmouseleave: light,
                     onblur: dim,
                   },
@@ -428,7 +552,7 @@ export class ReportPanel {
 
   private saveJson(): void {
     if (!this.answer) return;
-    const { outlines: _, ...document } = this.answer;
+    const { outlines: _, pieces: __, ...document } = this.answer;
     this.save(new Blob([JSON.stringify(document, null, 1)], { type: 'application/json' }), 'report.json');
   }
 

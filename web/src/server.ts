@@ -92,7 +92,8 @@ export interface LayerReport {
   field: string | null;
   checks: { rule: string; verdict: Verdict; text: { zh: string; en: string } }[];
   touched: number;
-  rows: { value: string | null; outside: boolean; label?: string; features: number; area_m2: number; share: number }[];
+  rows: { value: string | null; outside: boolean; label?: string; features: number; area_m2: number; official_area_m2?: number; share: number }[];
+  official_residual_m2?: number;
   features: { id: number; value: string | null; area_m2: number; share: number; share_of_feature: number }[];
 }
 
@@ -107,6 +108,8 @@ export interface SiteReport {
 export interface ReportAnswer {
   reports: SiteReport[];
   outlines?: GeoJSON.MultiPolygon[];
+  /** What each report lists as shapes. */
+  pieces?: GeoJSON.FeatureCollection[];
 }
 
 /** Why an answer did not come. */
@@ -178,4 +181,7 @@ export function search(layer: string, text: string, field: string | null, limit:
   return getJson<SearchAnswer>(`layers/${segment(layer)}/search?${query}`, signal);
 }
 
+/** The pieces inside of all of some polygon layers. */
+export const overlayTileJsonUrl = (layers: string[]) => absolute(`tiles/overlay(${layers.map(segment).join(',')}).json`);
+export const OVERLAY_LAYER = 'overlay';
 export const tileJsonUrl = (layer: string) => absolute(`tiles/${segment(layer)}.json`);

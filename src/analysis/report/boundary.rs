@@ -73,6 +73,8 @@ pub(super) struct Prepared {
     pub footprint: Footprint,
     pub rings: Rings,
     pub bbox_lonlat: Bbox,
+    /// In whose plane official areas are measured; none where the rule does not hold.
+    pub zone: Option<GaussKruger>,
     pub official_centi_m2: Option<i64>,
     pub digest: String,
 }
@@ -145,8 +147,11 @@ impl Prepared {
         let [west, south] = ground.lonlat([bounds[0], bounds[1]], 1);
         let [east, north] = ground.lonlat([bounds[2], bounds[3]], 1);
         let bbox_lonlat = Bbox::new(west, south, east, north);
+        let zone = official_zone(boundary, datum, &bbox_lonlat);
+        let official = zone.map(|zone| official_area(boundary, zone));
         Ok(Prepared {
-            official_centi_m2: official_area(boundary, datum, &bbox_lonlat)?,
+            official_centi_m2: official.transpose()?,
+            zone,
             ground,
             footprint,
             rings: grid,
@@ -156,35 +161,23 @@ impl Prepared {
     }
 }
 
-/// The area by the official rule: in the plane of the boundary's own zone, or of the 3° zone its
-/// middle lies in. `None` on other datums than the rule's.
-fn official_area(
-    boundary: &Boundary,
-    datum: Datum,
-    bbox_lonlat: &Bbox,
-) -> Result<Option<i64>, AnalysisError> {
+/// The zone of the official rule: the boundary's own, or the 3° zone its middle lies in. `None` on
+/// other datums than the rule's, and far from China.
+fn official_zone(boundary: &Boundary, datum: Datum, bbox_lonlat: &Bbox) -> Option<GaussKruger> {
     if boundary.crs.national_datum() != Some(Datum::Cgcs2000) || datum != Datum::Cgcs2000 {
-        return Ok(None);
+        return None;
     }
-    let own = boundary.crs.gauss_kruger();
-    let zone = match own {
-        Some(zone) => zone,
-        None => {
-            let middle = bbox_lonlat.center()[0];
-            let number = (middle / 3.0).round();
-            let known = GaussKruger::zones(datum).find(|zone| {
-                zone.width == ZoneWidth::Three
-                    && zone.prefixed
-                    && zone.central_meridian_deg() == number * 3.0
-            });
-            match known {
-                Some(zone) => zone,
-                // The rule is for China.
-                None => return Ok(None),
-            }
-        }
-    };
-    let map = match own {
+    boundary.crs.gauss_kruger().or_else(|| {
+        let middle = (bbox_lonlat.center()[0] / 3.0).round() * 3.0;
+        GaussKruger::zones(datum).find(|zone| {
+            zone.width == ZoneWidth::Three && zone.prefixed && zone.central_meridian_deg() == middle
+        })
+    })
+}
+
+/// The area by the official rule in the plane of a zone.
+fn official_area(boundary: &Boundary, zone: GaussKruger) -> Result<i64, AnalysisError> {
+    let map = match boundary.crs.gauss_kruger() {
         Some(_) => None,
         None => Some(PlaneMap::to_zone(&boundary.crs, zone)?),
     };
@@ -206,7 +199,7 @@ fn official_area(
             .collect::<Result<_, CrsError>>()?;
         centi += polygon_area_centi_m2(&rings, zone.false_easting_m());
     }
-    Ok(Some(centi))
+    Ok(centi)
 }
 
 /// The boundary as it was laid over the layers, in degrees: rings of polygons, the shell first,

@@ -8,6 +8,8 @@
 //! 3. [`rules`] turn areas into verdicts and words
 //! 4. areas are given in whole 0.0001 m² that add up ([`apportion`])
 //!
+//! On request [`pieces`] draws what the report lists and measures it by the official rule.
+//!
 //! Areas are the additive ones on the ellipsoid, the same as [`super::areas`] finds for the whole
 //! layers; beside them stands the boundary's own area by the official rule. Not here: how a report
 //! is written (see `protocol`), who may ask for how much (see `http`).
@@ -15,6 +17,7 @@
 mod apportion;
 pub mod boundary;
 pub mod drawing;
+pub mod pieces;
 pub mod rules;
 mod touch;
 
@@ -26,6 +29,7 @@ use serde::Serialize;
 use self::apportion::{apportion, rounded};
 pub use self::boundary::Boundary;
 use self::boundary::Prepared;
+use self::pieces::{Detail, Officials, PieceShape};
 use self::rules::{Measure, Measured, RuleSet, Text, Verdict};
 use self::touch::{Piece, Touched};
 use super::{AnalysisError, Group};
@@ -125,6 +129,10 @@ pub struct LayerReport {
     /// Set when the layer covers parts of the boundary more than once: its rows then count those
     /// parts as often, and the uncovered part is less by as much.
     pub overlaps_itself: bool,
+    /// What the boundary's official area has more than those of all rows: each is rounded on its
+    /// own, and parts that are covered more than once count as often. On request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub official_residual_m2: Option<f64>,
     /// The largest first; areas of one group add up to its row when all are listed.
     pub features: Vec<FeatureRow>,
     pub features_omitted: u64,
@@ -139,6 +147,9 @@ pub struct Row {
     pub label: Option<String>,
     pub features: u64,
     pub area_m2: f64,
+    /// Sum of its pieces, each by the official rule; on request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub official_area_m2: Option<f64>,
     pub share: f64,
     pub sliver: bool,
 }
@@ -149,6 +160,8 @@ pub struct FeatureRow {
     #[serde(serialize_with = "value_or_null")]
     pub value: Group,
     pub area_m2: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub official_area_m2: Option<f64>,
     pub share: f64,
     pub share_of_feature: f64,
     pub sliver: bool,
@@ -228,6 +241,20 @@ impl Reporter {
     /// # Errors
     /// A boundary that is no polygon or not on the layers' datum, the limits, the budget.
     pub fn report(&self, boundary: &Boundary, budget: &Budget) -> Result<Report, AnalysisError> {
+        let (report, _) = self.detailed(boundary, Detail::default(), budget)?;
+        Ok(report)
+    }
+
+    /// The report about one boundary with what is asked for beyond it.
+    ///
+    /// # Errors
+    /// As [`Reporter::report`]; more pieces than can be drawn.
+    pub fn detailed(
+        &self,
+        boundary: &Boundary,
+        detail: Detail,
+        budget: &Budget,
+    ) -> Result<(Report, Vec<PieceShape>), AnalysisError> {
         expect_comparable(&boundary.crs, &self.crs, || boundary.name.clone())?;
         let prepared = Prepared::new(boundary, self.datum)?;
         let total = rounded(prepared.footprint.exact_area(), PRINTED_UNIT);
@@ -242,7 +269,8 @@ impl Reporter {
         let mut scratch = Scratch::default();
         let mut vertices_left = self.limits.vertices;
         let mut layers = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
+        let mut shapes = Vec::new();
+        for (number, layer) in self.layers.iter().enumerate() {
             let touched = touch::layer(
                 layer,
                 &prepared,
@@ -251,10 +279,25 @@ impl Reporter {
                 &mut vertices_left,
                 &mut scratch,
             )?;
-            layers.push(layer.report(&touched, &prepared, total, &self.rules, self.limits));
+            let mut officials = None;
+            if detail != Detail::default() {
+                let drawn = pieces::of_layer(layer, &prepared, self.datum, detail, budget)?;
+                officials = drawn.officials;
+                let own = drawn.shapes.into_iter();
+                shapes.extend(own.map(|(feature, polygons)| PieceShape {
+                    layer: number,
+                    feature,
+                    polygons,
+                }));
+            }
+            let mut listed = layer.report(&touched, &prepared, total, &self.rules, self.limits);
+            if let (Some(officials), Some(whole)) = (&officials, prepared.official_centi_m2) {
+                listed.add_officials(&touched, officials, whole);
+            }
+            layers.push(listed);
         }
         let verdict = layers.iter().filter_map(|layer| layer.verdict).max();
-        Ok(Report {
+        let report = Report {
             boundary: BoundarySummary {
                 name: boundary.name.clone(),
                 crs: boundary.crs.label(),
@@ -271,7 +314,35 @@ impl Reporter {
             },
             area_mode: "additive",
             layers,
-        })
+        };
+        Ok((report, shapes))
+    }
+}
+
+impl LayerReport {
+    /// Puts the official areas beside the others.
+    fn add_officials(&mut self, touched: &Touched, officials: &Officials, whole_centi: i64) {
+        let of_feature = |id: u64| officials.features.get(&id).copied().unwrap_or(0);
+        let m2 = |centi: i64| Some(centi as f64 / 100.0);
+        let mut by_group: BTreeMap<&Group, i64> = BTreeMap::new();
+        for piece in &touched.features {
+            let group = &touched.groups[piece.group as usize].0;
+            *by_group.entry(group).or_default() += of_feature(piece.id);
+        }
+        let mut rest = whole_centi;
+        for row in &mut self.rows {
+            let centi = if row.outside {
+                officials.outside
+            } else {
+                by_group.get(&row.value).copied().unwrap_or(0)
+            };
+            rest -= centi;
+            row.official_area_m2 = m2(centi);
+        }
+        for feature in &mut self.features {
+            feature.official_area_m2 = m2(of_feature(feature.id));
+        }
+        self.official_residual_m2 = m2(rest);
     }
 }
 
@@ -387,6 +458,7 @@ impl Layer {
                     id: piece.id,
                     value: (*group).clone(),
                     area_m2: units as f64 / 1e4,
+                    official_area_m2: None,
                     share: share(piece.area),
                     share_of_feature: rounded_share(piece.area as f64 / piece.whole as f64),
                     sliver: is_sliver(units),
@@ -398,6 +470,7 @@ impl Layer {
                 label: class.label.map(str::to_string),
                 features: class.features.len() as u64,
                 area_m2: units as f64 / 1e4,
+                official_area_m2: None,
                 share: share(class.area),
                 sliver: is_sliver(units),
             });
@@ -411,6 +484,7 @@ impl Layer {
                 label: None,
                 features: 0,
                 area_m2: units as f64 / 1e4,
+                official_area_m2: None,
                 share: share(outside),
                 sliver: is_sliver(units),
             });
@@ -431,6 +505,7 @@ impl Layer {
             touched: touched.features.len() as u64,
             rows,
             overlaps_itself: outside < -PRINTED_UNIT,
+            official_residual_m2: None,
             features,
             features_omitted: omitted as u64,
         }

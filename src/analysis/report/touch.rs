@@ -115,7 +115,7 @@ pub(super) fn layer(
 
 /// The boundary's box in the layer's own plane, a little larger than need be; `None` when the two
 /// do not meet.
-fn box_in_layer(
+pub(super) fn box_in_layer(
     layer: &Layer,
     prepared: &Prepared,
     datum: Datum,

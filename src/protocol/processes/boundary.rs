@@ -95,7 +95,8 @@ fn named_crs(value: &Value) -> Result<Option<Crs>, BoundaryError> {
     read_crs(&user).map(Some)
 }
 
-/// A reference system a client names: `EPSG:n`, the number alone, or the address of one.
+/// A reference system a client names: `EPSG:n`, the number alone, the address of one, or the WKT
+/// of a `.prj` file when it is a registered system.
 ///
 /// # Errors
 /// When it is not known. Free definitions are not taken: they could name files of the server.
@@ -113,6 +114,17 @@ pub fn read_crs(given: &str) -> Result<Crs, BoundaryError> {
         given: given.chars().take(60).collect(),
         reason,
     };
+    if code.starts_with("PROJCS[") || code.starts_with("GEOGCS[") {
+        if code.len() > MAX_WKT_BYTES {
+            return Err(wrong(format!("WKT of more than {MAX_WKT_BYTES} bytes")));
+        }
+        let read = Crs::from_definition(code).map_err(|e| wrong(e.to_string()))?;
+        let code = read.epsg;
+        // Only the code is used: a definition may name files and pipelines.
+        let code =
+            code.ok_or_else(|| wrong("it is no registered system; name its EPSG code".into()))?;
+        return read_crs(&code.to_string());
+    }
     if code.is_empty() || code.len() > 6 || !code.bytes().all(|b| b.is_ascii_digit()) {
         return Err(wrong("expected EPSG:n".into()));
     }
@@ -127,6 +139,9 @@ pub fn read_crs(given: &str) -> Result<Crs, BoundaryError> {
     known.insert(code.to_string(), crs.clone());
     Ok(crs)
 }
+
+/// Longest WKT that is read, bytes.
+const MAX_WKT_BYTES: usize = 4096;
 
 /// Systems looked up before: PROJ takes a millisecond for each.
 static KNOWN: LazyLock<Mutex<HashMap<String, Crs>>> = LazyLock::new(Mutex::default);

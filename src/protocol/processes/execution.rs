@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::boundary::{BoundaryError, BoundaryLimits, read_crs, read_geojson, read_text};
 use crate::analysis::report::Boundary;
+use crate::analysis::report::pieces::Detail;
 use crate::analysis::{AreaMode, Grouping};
 use crate::model::LayerName;
 use crate::protocol::{Methods, Problem, xyz};
@@ -56,6 +57,8 @@ pub enum Execution {
         layers: Vec<LayerInput>,
         /// Whether the boundaries come back in degrees, for a map.
         outlines: bool,
+        /// Official areas of the pieces, and the pieces as shapes.
+        detail: Detail,
         form: Form,
     },
     Overlay {
@@ -164,7 +167,12 @@ pub fn read(
     let form = read_outputs(process, body.get("outputs"))?;
     let execution = match process {
         Process::Report => {
-            only(inputs, &["boundary", "layers", "crs", "outlines"])?;
+            only(
+                inputs,
+                &[
+                    "boundary", "layers", "crs", "outlines", "official", "pieces",
+                ],
+            )?;
             let crs = match inputs.get("crs").map(plain) {
                 None => read_crs("4490").map_err(Problem::internal)?,
                 Some(Value::String(given)) => read_crs(given).map_err(refused)?,
@@ -184,12 +192,10 @@ pub fn read(
             Execution::Report {
                 boundaries: boundaries.map_err(refused)?,
                 layers: layer_inputs(inputs)?,
-                outlines: match inputs.get("outlines").map(plain) {
-                    None => false,
-                    Some(Value::Bool(wanted)) => *wanted,
-                    Some(_) => {
-                        return Err(Problem::bad_parameter("input outlines is true or false"));
-                    }
+                outlines: wanted(inputs, "outlines")?,
+                detail: Detail {
+                    official: wanted(inputs, "official")?,
+                    shapes: wanted(inputs, "pieces")?,
                 },
                 form,
             }
@@ -234,6 +240,17 @@ fn plain(input: &Value) -> &Value {
             members.get("value").unwrap_or(input)
         }
         other => other,
+    }
+}
+
+/// An input that is true or false, false when it is not given.
+fn wanted(inputs: &Map<String, Value>, name: &str) -> Result<bool, Problem> {
+    match inputs.get(name).map(plain) {
+        None => Ok(false),
+        Some(Value::Bool(wanted)) => Ok(*wanted),
+        Some(_) => Err(Problem::bad_parameter(format!(
+            "input {name} is true or false"
+        ))),
     }
 }
 
@@ -429,12 +446,22 @@ pub fn describe(process: Process, base: &str) -> Value {
                 "layers": layers,
                 "crs": {
                     "title": "范围的坐标系 / Reference system of the boundary",
-                    "description": "where the boundary does not say its own; x east, y north",
+                    "description": "where the boundary does not say its own: EPSG:n or the WKT of a .prj file; x east, y north",
                     "minOccurs": 0,
                     "schema": { "type": "string", "default": "EPSG:4490" },
                 },
                 "outlines": {
                     "title": "返回范围的经纬度 / Give the boundaries back in degrees",
+                    "minOccurs": 0,
+                    "schema": { "type": "boolean", "default": false },
+                },
+                "official": {
+                    "title": "各部分的法定椭球面积 / Official area of every piece",
+                    "minOccurs": 0,
+                    "schema": { "type": "boolean", "default": false },
+                },
+                "pieces": {
+                    "title": "返回各部分的图形 / Give the pieces back as GeoJSON in degrees",
                     "minOccurs": 0,
                     "schema": { "type": "boolean", "default": false },
                 },

@@ -132,6 +132,34 @@ fn checks(out: &mut String, report: &Report) {
     out.push_str("</table>\n");
 }
 
+/// Areas by the official rule, piece by piece, and what they miss of the boundary's.
+fn officials(out: &mut String, layer: &LayerReport) {
+    let Some(residual) = layer.official_residual_m2 else {
+        return;
+    };
+    let _ = writeln!(
+        out,
+        "<table>\n<tr><th>国土调查办发〔2008〕32号</th><th>各部分法定面积之和(平方米)</th></tr>"
+    );
+    let mut sum = 0.0;
+    for row in &layer.rows {
+        let official = row.official_area_m2.unwrap_or(0.0);
+        sum += official;
+        let name = match &row.value {
+            Group::Outside => "图层范围外".to_string(),
+            group => format!("{} {}", escape(group_text(group)), escape(&label_of(row))),
+        };
+        let _ = writeln!(
+            out,
+            "<tr><td>{name}</td><td class=\"n\">{official:.2}</td></tr>"
+        );
+    }
+    let _ = writeln!(
+        out,
+        "<tr class=\"total\"><td>合计,与地块法定面积相差 {residual:.2} 平方米</td><td class=\"n\">{sum:.2}</td></tr>\n</table>"
+    );
+}
+
 fn table(out: &mut String, layer: &LayerReport, total_m2: f64) {
     let _ = writeln!(out, "<h2>{}</h2>", escape(&layer.title));
     let field = match &layer.field {
@@ -161,6 +189,7 @@ fn table(out: &mut String, layer: &LayerReport, total_m2: f64) {
         "<tr class=\"total\"><td colspan=\"2\">合计</td><td class=\"n\">{features}</td>{}<td class=\"n\">100.00%</td></tr>\n</table>",
         area_cells(total_m2)
     );
+    officials(out, layer);
     if layer.overlaps_itself {
         out.push_str(
             "<p class=\"small\">该图层自身有重叠,重叠处按图斑分别计入,图层范围外一行为负。</p>\n",

@@ -4,11 +4,14 @@
 //! document. The same boundary on the same generations under the same rules gives the same bytes,
 //! so the same hash; nothing in it depends on time, place or threads.
 
+use std::collections::HashMap;
 use std::io::Write;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::analysis::Group;
+use crate::analysis::report::pieces::PieceShape;
 use crate::analysis::report::{Outline, Report};
 
 /// Version of the document's layout.
@@ -74,9 +77,13 @@ impl<W: Write> DocumentWriter<W> {
         self.out.write_all(report.json.as_bytes())
     }
 
-    /// Ends the document, the boundaries in degrees beside the reports when they are given, as
-    /// GeoJSON; they are not part of the seals.
-    pub fn finish(mut self, outlines: Option<&[Outline]>) -> std::io::Result<W> {
+    /// Ends the document, the boundaries and the pieces in degrees beside the reports when they
+    /// are given, as GeoJSON; they are not part of the seals.
+    pub fn finish(
+        mut self,
+        outlines: Option<&[Outline]>,
+        pieces: Option<&[Value]>,
+    ) -> std::io::Result<W> {
         self.out.write_all(b"]")?;
         if let Some(outlines) = outlines {
             let shapes: Vec<Value> = outlines
@@ -85,7 +92,57 @@ impl<W: Write> DocumentWriter<W> {
                 .collect();
             write!(self.out, ",\n\"outlines\":{}", Value::Array(shapes))?;
         }
+        if let Some(pieces) = pieces {
+            self.out.write_all(b",\n\"pieces\":[")?;
+            for (number, collection) in pieces.iter().enumerate() {
+                write!(
+                    self.out,
+                    "{}{collection}",
+                    if number == 0 { "" } else { "," }
+                )?;
+            }
+            self.out.write_all(b"]")?;
+        }
         self.out.write_all(b"}\n")?;
         Ok(self.out)
+    }
+}
+
+/// The pieces of one report as GeoJSON: features that name their layer, and their feature with its
+/// group as the report lists it.
+pub fn pieces(report: &Report, shapes: &[PieceShape]) -> Value {
+    let listed: Vec<HashMap<u64, Option<&str>>> = report
+        .layers
+        .iter()
+        .map(|layer| {
+            let features = layer.features.iter();
+            features.map(|row| (row.id, text_of(&row.value))).collect()
+        })
+        .collect();
+    let features: Vec<Value> = shapes
+        .iter()
+        .map(|shape| {
+            let value = shape
+                .feature
+                .and_then(|id| listed[shape.layer].get(&id).copied());
+            json!({
+                "type": "Feature",
+                "properties": {
+                    "layer": report.layers[shape.layer].layer,
+                    "feature": shape.feature,
+                    "value": value.flatten(),
+                    "outside": shape.feature.is_none(),
+                },
+                "geometry": { "type": "MultiPolygon", "coordinates": shape.polygons },
+            })
+        })
+        .collect();
+    json!({ "type": "FeatureCollection", "features": features })
+}
+
+fn text_of(group: &Group) -> Option<&str> {
+    match group {
+        Group::Value(value) => Some(value),
+        Group::Null | Group::Outside => None,
     }
 }
