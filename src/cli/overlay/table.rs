@@ -6,7 +6,7 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 use rust_xlsxwriter::{Format as CellFormat, Workbook, XlsxError};
-use serde_json::json;
+use serde::Serialize;
 
 use super::{Operation, OverlayArgs, show};
 use crate::analysis::{self, AreaReport, Group, LayerRead, Request, adjust, control_areas};
@@ -60,7 +60,7 @@ pub fn write(
     }
     let bytes = match format {
         Format::Csv => csv(&report, &lines, args).into_bytes(),
-        Format::Json => as_json(request, &report, &lines, args).into_bytes(),
+        Format::Json => as_json(request, &report, &lines, args)?.into_bytes(),
         Format::Xlsx => xlsx(&report, &lines, args)?,
     };
     match &args.out {
@@ -177,46 +177,72 @@ fn csv(report: &AreaReport, lines: &[Line], args: &OverlayArgs) -> String {
     text
 }
 
-fn as_json(
+fn as_json<'a>(
     request: &Request<'_>,
     report: &AreaReport,
-    lines: &[Line],
+    lines: &'a [Line],
     args: &OverlayArgs,
-) -> String {
+) -> Result<String, Failure> {
     let (rows, overlaps) = lines.split_at(report.rows.len());
     let area = |line: &Line| args.unit.of_m2(line.area_m2).0;
     let total: f64 = rows.iter().map(|line| line.area_m2).sum();
-    let rows: Vec<serde_json::Value> = rows
-        .iter()
-        .map(|line| {
-            let mut row =
-                json!({ "groups": line.cells, "area": area(line), "sliver": line.sliver });
-            if let Some((control, residual)) = line.control {
-                row["control_m2"] = control.into();
-                row["residual_m2"] = residual.into();
-            }
-            row
-        })
-        .collect();
-    let overlaps: Vec<serde_json::Value> = overlaps
-        .iter()
-        .map(|line| json!({ "groups": line.cells, "area": area(line) }))
-        .collect();
-    let systems: Vec<String> = request
-        .selections
-        .iter()
-        .map(|selection| selection.snapshot.manifest.crs.label())
-        .collect();
-    let document = json!({
-        "layers": report.layers,
-        "crs": systems,
-        "area": args.area.word(),
-        "unit": args.unit.word(),
-        "total": args.unit.of_m2(total).0,
-        "rows": rows,
-        "overlaps": overlaps,
-    });
-    format!("{document:#}\n")
+    let row = |line: &'a Line| JsonRow {
+        groups: &line.cells,
+        area: area(line),
+        sliver: line.sliver,
+        control_m2: line.control.map(|control| control.0),
+        residual_m2: line.control.map(|control| control.1),
+    };
+    let document = JsonTable {
+        layers: &report.layers,
+        crs: request
+            .selections
+            .iter()
+            .map(|selection| selection.snapshot.manifest.crs.label())
+            .collect(),
+        area: args.area.word(),
+        unit: args.unit.word(),
+        total: args.unit.of_m2(total).0,
+        rows: rows.iter().map(row).collect(),
+        overlaps: overlaps
+            .iter()
+            .map(|line| JsonExcess {
+                groups: &line.cells,
+                area: area(line),
+            })
+            .collect(),
+    };
+    let mut text = serde_json::to_string_pretty(&document).map_err(std::io::Error::from)?;
+    text.push('\n');
+    Ok(text)
+}
+
+#[derive(Serialize)]
+struct JsonTable<'a> {
+    layers: &'a [LayerRead],
+    crs: Vec<String>,
+    area: &'static str,
+    unit: &'static str,
+    total: f64,
+    rows: Vec<JsonRow<'a>>,
+    overlaps: Vec<JsonExcess<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    groups: &'a [String],
+    area: f64,
+    sliver: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_m2: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    residual_m2: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct JsonExcess<'a> {
+    groups: &'a [String],
+    area: f64,
 }
 
 fn xlsx(report: &AreaReport, lines: &[Line], args: &OverlayArgs) -> Result<Vec<u8>, Failure> {
