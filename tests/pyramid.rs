@@ -676,7 +676,102 @@ fn an_update_makes_what_changed_and_leaves_the_bytes_of_a_whole_run() {
     write(&edited, &options(4, 13), &Target::of_path(&whole), |_| true).unwrap();
     assert!(std::fs::read(&kept).unwrap() == std::fs::read(&whole).unwrap());
 
-    let database = Target::Mbtiles(dir.path().join("x.mbtiles"));
-    let refused = write(&edited, &updating, &database, |_| true);
+    // An archive that was written by something else since is made anew.
+    write(&edited, &options(4, 13), &target, |_| true).unwrap();
+    let anew = write(&edited, &updating, &target, |_| true).unwrap();
+    assert_eq!(anew.reused, 0);
+
+    let tree = Target::Directory(dir.path().join("tree"));
+    let refused = write(&edited, &updating, &tree, |_| true);
     assert!(matches!(refused, Err(ArchiveError::UpdateOfFormat { .. })));
+}
+
+/// One edit of each kind, at places that depend on the seed: a vertex moves with all that have it,
+/// a parcel goes, one comes back, one changes its class, one its name.
+fn edit(features: &mut Vec<Feature>, gone: &mut Vec<Feature>, seed: i64) {
+    let pick = |count: usize, what: i64| (noise(seed, what, 77) * count as f64) as usize;
+    let shape = features[pick(features.len(), 0)].geometry.as_ref().unwrap();
+    let vertex = pick(shape.xy.len() / 2 - 1, 1);
+    let [x, y] = [shape.xy[2 * vertex], shape.xy[2 * vertex + 1]];
+    let by = [0, 2].map(|axis| (noise(seed, axis, 78) - 0.5) * 0.0006);
+    for feature in features.iter_mut() {
+        let shape = feature.geometry.as_mut().unwrap();
+        for at in shape.xy.as_chunks_mut::<2>().0 {
+            if *at == [x, y] {
+                *at = [x + by[0], y + by[1]];
+            }
+        }
+    }
+    let back = gone.pop();
+    gone.push(features.remove(pick(features.len(), 2)));
+    features.extend(back);
+    let class = pick(features.len(), 3);
+    features[class].values[0] = Value::Text(CLASSES[pick(CLASSES.len(), 4)].into());
+    let name = pick(features.len(), 5);
+    features[name].values[1] = Value::Text(format!("edited {seed}"));
+}
+
+#[test]
+fn updates_after_edits_of_all_kinds_leave_what_a_whole_run_makes() {
+    let (dir, store, snapshot) = workspace();
+    let updating = ArchiveOptions {
+        update: true,
+        ..options(0, 14)
+    };
+    let path = |name: &str| dir.path().join(name);
+    let (kept, database) = (path("kept.pmtiles"), path("kept.mbtiles"));
+    for archive in [&kept, &database] {
+        write(&snapshot, &updating, &Target::of_path(archive), |_| true).unwrap();
+    }
+    let (mut features, mut gone) = (fabric(), Vec::new());
+    for seed in 1..=5 {
+        edit(&mut features, &mut gone, seed);
+        if seed == 4 {
+            // The class that is first by name, and a corner of the layer with its tiles.
+            features[9].values[0] = Value::Text("0001".into());
+            features.retain(|f| f.geometry.as_ref().unwrap().xy[0] > 104.03);
+        }
+        let edited = layer(&store, features.clone());
+        let whole = path(&format!("whole{seed}.pmtiles"));
+        let all = write(&edited, &options(0, 14), &Target::of_path(&whole), |_| true).unwrap();
+        for archive in [&kept, &database] {
+            let report = write(&edited, &updating, &Target::of_path(archive), |_| true).unwrap();
+            assert_eq!((report.tiles, report.raw_bytes), (all.tiles, all.raw_bytes));
+            let made = report.tiles - report.reused;
+            assert!(
+                (1..all.tiles / 4).contains(&made),
+                "seed {seed}: {report:?}"
+            );
+        }
+        assert!(
+            std::fs::read(&kept).unwrap() == std::fs::read(&whole).unwrap(),
+            "seed {seed}"
+        );
+        let (old, new) = (
+            MbtilesFile::open(&database).unwrap(),
+            PmtilesFile::open(&whole).unwrap(),
+        );
+        let mut tiles = 0;
+        for entry in new.runs() {
+            let entry = entry.unwrap();
+            for id in entry.tile_id..entry.tile_id + u64::from(entry.run) {
+                let (z, x, y) = tile_of_id(id).unwrap();
+                let in_place = old.tile(z, x, y).unwrap();
+                assert!(
+                    in_place.as_deref() == new.tile(z, x, y).unwrap(),
+                    "seed {seed}, {z}/{x}/{y}"
+                );
+                tiles += 1;
+            }
+        }
+        assert_eq!(tiles, all.tiles, "seed {seed}");
+        let rows: i64 = rusqlite::Connection::open(&database)
+            .unwrap()
+            .query_row("SELECT count(*) FROM map", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(
+            rows as u64, tiles,
+            "seed {seed}: nothing that is gone stays"
+        );
+    }
 }

@@ -101,7 +101,7 @@ pub struct TilesArgs {
     /// Make part I of N only, parts of equal size along the Hilbert curve (分片)
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
-    /// Make only what has changed since the last run with this flag; PMTiles only (增量更新)
+    /// Make only what has changed since the last run with this flag; PMTiles and MBTiles (增量更新)
     #[arg(long)]
     pub update: bool,
 }

@@ -26,6 +26,8 @@ CREATE VIEW tiles AS SELECT zoom_level, tile_column, tile_row, tile_data FROM ma
 pub struct MbtilesWriter {
     path: PathBuf,
     db: Connection,
+    /// Whether it was there before, with tiles that may be replaced.
+    is_changed: bool,
 }
 
 impl MbtilesWriter {
@@ -54,7 +56,53 @@ impl MbtilesWriter {
         Ok(MbtilesWriter {
             db: start().map_err(|e| database(path, &e))?,
             path: path.to_path_buf(),
+            is_changed: false,
         })
+    }
+
+    /// Goes on with the archive at `path`, written by this type before: until [`finish`] everybody
+    /// reads it as it was.
+    ///
+    /// [`finish`]: MbtilesWriter::finish
+    ///
+    /// # Errors
+    /// [`FormatError`] when the file cannot be written or is no such archive.
+    pub fn change(path: &Path) -> Result<MbtilesWriter, FormatError> {
+        let start = || -> rusqlite::Result<Connection> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let db = Connection::open_with_flags(path, flags)?;
+            db.execute_batch(
+                // So that a row that is replaced counts as deleted.
+                "PRAGMA recursive_triggers = ON;
+                 BEGIN IMMEDIATE;
+                 CREATE TEMP TABLE replaced (tile_id TEXT PRIMARY KEY) WITHOUT ROWID;
+                 CREATE TEMP TRIGGER goes AFTER DELETE ON map BEGIN
+                     INSERT OR IGNORE INTO replaced VALUES (old.tile_id);
+                 END;
+                 DELETE FROM metadata;",
+            )?;
+            Ok(db)
+        };
+        Ok(MbtilesWriter {
+            db: start().map_err(|e| database(path, &e))?,
+            path: path.to_path_buf(),
+            is_changed: true,
+        })
+    }
+
+    /// Takes a tile out; rows count downwards here.
+    ///
+    /// # Errors
+    /// [`FormatError`] when the file cannot be written.
+    pub fn remove(&mut self, z: u8, x: u32, y: u32) -> Result<(), FormatError> {
+        let remove = || -> rusqlite::Result<usize> {
+            self.db
+                .prepare_cached(
+                    "DELETE FROM map WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3",
+                )?
+                .execute(params![z, x, flipped(z, y)])
+        };
+        remove().map_err(|e| database(&self.path, &e)).map(|_| ())
     }
 
     /// Adds a tile; rows count downwards here.
@@ -81,6 +129,12 @@ impl MbtilesWriter {
     /// [`FormatError`] when the file cannot be written.
     pub fn finish(self, metadata: &[(&str, String)]) -> Result<(), FormatError> {
         let end = || -> rusqlite::Result<()> {
+            if self.is_changed {
+                self.db.execute_batch(
+                    "DELETE FROM replaced WHERE tile_id IN (SELECT tile_id FROM map);
+                     DELETE FROM images WHERE tile_id IN (SELECT tile_id FROM replaced);",
+                )?;
+            }
             for (name, value) in metadata {
                 self.db.execute(
                     "INSERT OR REPLACE INTO metadata VALUES (?1, ?2)",
@@ -357,6 +411,38 @@ mod tests {
         assert!(text.first_tile().is_err());
         let strange = text.addresses().unwrap_err().to_string();
         assert!(strange.contains("zoom 0, column 7, row 0"), "{strange}");
+    }
+
+    #[test]
+    fn a_changed_archive_holds_what_a_new_one_would() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.mbtiles");
+        let mut writer = MbtilesWriter::create(&path).unwrap();
+        for (x, bytes) in [(1, "sea"), (2, "sea"), (3, "land"), (4, "rock")] {
+            writer.push(3, x, 2, bytes.as_bytes()).unwrap();
+        }
+        writer.finish(&[("name", "x".to_string())]).unwrap();
+        let mut writer = MbtilesWriter::change(&path).unwrap();
+        writer.push(3, 1, 2, b"land").unwrap();
+        writer.push(3, 3, 2, b"sand").unwrap();
+        writer.remove(3, 4, 2).unwrap();
+        // Nobody sees the half of it.
+        let before = MbtilesFile::open(&path).unwrap();
+        assert_eq!(before.tile(3, 1, 2).unwrap().as_deref(), Some(&b"sea"[..]));
+        drop(before);
+        writer.finish(&[("name", "y".to_string())]).unwrap();
+        let file = MbtilesFile::open(&path).unwrap();
+        let tile = |x| file.tile(3, x, 2).unwrap();
+        let text = |x| tile(x).map(|bytes| String::from_utf8(bytes).unwrap());
+        let shown: Vec<Option<String>> = (1..5).map(text).collect();
+        let expected = [Some("land"), Some("sea"), Some("sand"), None];
+        assert_eq!(shown, expected.map(|text| text.map(str::to_string)));
+        assert_eq!(file.metadata().unwrap(), [("name".into(), "y".into())]);
+        let db = Connection::open(&path).unwrap();
+        let images: i64 = db
+            .query_row("SELECT count(*) FROM images", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(images, 3, "rock is gone, land is used again");
     }
 
     #[test]

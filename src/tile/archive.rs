@@ -4,26 +4,25 @@
 //! 2. cut and compress them on all cores, batch by batch, in the order of the archive
 //! 3. write a batch while the next one is made
 //!
-//! An archive that is kept up to date has a list of digests beside it (`X.pmtiles.digests`): a tile
-//! whose digest is still the same is copied, packed as it is.
+//! An archive that is kept up to date has a list of digests beside it (see `update`): a tile whose
+//! digest is still the same is copied, packed as it is, or left where it is.
 //!
 //! A tile of an archive is the tile the server would send: both come from [`vector_tile`], and
 //! pictures from whoever draws them for the server ([`Pictures`]).
 //! Memory holds two batches, the list of tiles and the archive's directory.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use libdeflater::{CompressionLvl, Compressor};
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::area::Area;
+use super::update::{Digests, Manner, Record};
 use super::{Options as TileOptions, TileError, TileLayer, pyramid, tile_digest, vector_tile};
 use crate::format::FormatError;
 use crate::format::mbtiles::MbtilesWriter;
-use crate::format::pmtiles::{self, PmtilesFile, PmtilesWriter};
+use crate::format::pmtiles::{self, PmtilesWriter};
 use crate::geom::{Bbox, hilbert};
 use crate::model::{GridError, TileContent, TileCoord, TileGrid};
 use crate::query::{Budget, Stop};
@@ -46,7 +45,7 @@ pub struct ArchiveOptions {
     /// Part `.0` (from 0) of `.1` parts: a run of the tiles of each zoom, as long as the others.
     pub shard: Option<(u32, u32)>,
     /// Make only tiles that have changed since the archive was made with this, and keep the list
-    /// by which the next call knows; PMTiles only.
+    /// by which the next call knows; not for directories.
     pub update: bool,
     pub tile: TileOptions,
 }
@@ -96,7 +95,9 @@ pub enum ArchiveError {
     },
     #[error("archives of pictures are made whole, not updated (影像归档不支持增量更新)")]
     UpdateOfPictures,
-    #[error("{format} archives cannot be updated, PMTiles can (只有 PMTiles 可增量更新)")]
+    #[error(
+        "a {format} of tiles cannot be updated, PMTiles and MBTiles can (只有 PMTiles 与 MBTiles 可增量更新)"
+    )]
     UpdateOfFormat { format: &'static str },
     #[error(
         "stopped after {done} of {total} tiles; the same command goes on from there (已中断,重新运行即可继续)"
@@ -244,9 +245,13 @@ fn run(
     let total = tiles.len() as u64;
     let mut digests = match (options.update, target) {
         (false, _) => None,
-        (true, Target::Pmtiles(path)) => Some(Digests::open(path, &words(maker, grid, options))?),
-        (true, Target::Mbtiles(_)) => {
-            return Err(ArchiveError::UpdateOfFormat { format: "MBTiles" });
+        (true, Target::Pmtiles(path)) => {
+            let words = words(maker, grid, options);
+            Some(Digests::open(path, &words, Manner::Copy)?)
+        }
+        (true, Target::Mbtiles(path)) => {
+            let words = words(maker, grid, options);
+            Some(Digests::open(path, &words, Manner::InPlace)?)
         }
         (true, Target::Directory(_)) => {
             return Err(ArchiveError::UpdateOfFormat {
@@ -259,6 +264,7 @@ fn run(
         grid,
         maker.content(),
         &fingerprint(maker, grid, options),
+        digests.as_ref().is_some_and(Digests::is_known),
     )?;
     let mut result = ArchiveReport {
         resumed: sink.skip_done(&mut tiles),
@@ -294,16 +300,16 @@ fn run(
         written?;
         waiting = made?;
         if let Some(digests) = &mut digests {
-            digests
-                .now
-                .extend(waiting.iter().map(|tile| (tile.key, tile.digest)));
+            for tile in &waiting {
+                digests.note(tile.key, tile.record());
+            }
         }
         waiting.retain(|tile| tile.raw_bytes > 0);
         done += batch.len() as u64;
         for tile in &waiting {
             result.tiles += 1;
             result.raw_bytes += tile.raw_bytes;
-            result.packed_bytes += tile.bytes.len() as u64;
+            result.packed_bytes += tile.packed_bytes;
             result.largest_tile_bytes = result.largest_tile_bytes.max(tile.raw_bytes);
             result.omitted += tile.omitted;
             result.reused += u64::from(tile.reused);
@@ -311,6 +317,9 @@ fn run(
     }
     sink.put(&waiting)?;
     report(total, total);
+    if let Some(digests) = &digests {
+        sink.remove(&digests.gone())?;
+    }
     sink.finish(options, about)?;
     if let Some(digests) = digests {
         digests.save()?;
@@ -322,11 +331,24 @@ fn run(
 struct Packed {
     key: u64,
     tile: TileCoord,
-    bytes: Vec<u8>,
+    /// None for a tile that stays where it is.
+    bytes: Option<Vec<u8>>,
     raw_bytes: u64,
+    packed_bytes: u64,
     omitted: u64,
     digest: u64,
     reused: bool,
+}
+
+impl Packed {
+    fn record(&self) -> Record {
+        // Tiles are far below these limits; one that is not is made again.
+        Record {
+            digest: self.digest,
+            raw_bytes: u32::try_from(self.raw_bytes).unwrap_or(u32::MAX),
+            packed_bytes: u32::try_from(self.packed_bytes).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// A tile to be made.
@@ -371,16 +393,13 @@ impl Packer {
             None => 0,
             Some(_) => tile_digest(layers, grid, tile, options)?,
         };
-        if let Some(bytes) = digests.and_then(|digests| digests.unchanged(key, tile, digest)) {
-            // A gzip member ends with the length of what was packed.
-            let raw_bytes = bytes
-                .last_chunk::<4>()
-                .map_or(0, |len| u64::from(u32::from_le_bytes(*len)));
+        if let Some(known) = digests.and_then(|digests| digests.unchanged(key, tile, digest)) {
             return Ok(Packed {
                 key,
                 tile,
-                bytes,
-                raw_bytes,
+                bytes: known.bytes,
+                raw_bytes: u64::from(known.record.raw_bytes),
+                packed_bytes: u64::from(known.record.packed_bytes),
                 omitted: 0,
                 digest,
                 reused: true,
@@ -403,7 +422,8 @@ impl Packer {
         Ok(Packed {
             key,
             tile,
-            bytes,
+            packed_bytes: bytes.len() as u64,
+            bytes: Some(bytes),
             raw_bytes,
             omitted: made.omitted,
             digest,
@@ -425,79 +445,12 @@ fn picture(pictures: &Pictures<'_>, key: u64, tile: TileCoord) -> Result<Packed,
         key,
         tile,
         raw_bytes: bytes.len() as u64,
-        bytes,
+        packed_bytes: bytes.len() as u64,
+        bytes: Some(bytes),
         omitted: 0,
         digest: 0,
         reused: false,
     })
-}
-
-/// What the tiles of an archive were made of, and the archive as it is.
-struct Digests {
-    path: PathBuf,
-    words: u128,
-    /// The archive and its digests by tile id, when both are there and of the same words.
-    old: Option<(PmtilesFile, HashMap<u64, u64>)>,
-    now: Vec<(u64, u64)>,
-}
-
-impl Digests {
-    fn open(archive: &Path, words: &str) -> Result<Digests, ArchiveError> {
-        let mut name = archive.as_os_str().to_os_string();
-        name.push(".digests");
-        let path = PathBuf::from(name);
-        let words = xxh3_128(words.as_bytes());
-        let old = match (fs::read(&path), archive.exists()) {
-            (Ok(bytes), true) if bytes.starts_with(&words.to_le_bytes()) => {
-                let word = |record: &[u8; 16], at: usize| {
-                    u64::from_le_bytes(record[at..at + 8].try_into().expect("eight bytes"))
-                };
-                let digests = bytes[16..]
-                    .as_chunks::<16>()
-                    .0
-                    .iter()
-                    .map(|r| (word(r, 0), word(r, 8)))
-                    .collect();
-                Some((PmtilesFile::open(archive)?, digests))
-            }
-            (Ok(_) | Err(_), true | false) => None,
-        };
-        Ok(Digests {
-            path,
-            words,
-            old,
-            now: Vec::new(),
-        })
-    }
-
-    /// The packed bytes of a tile that is still what it was.
-    fn unchanged(&self, key: u64, tile: TileCoord, digest: u64) -> Option<Vec<u8>> {
-        let (archive, digests) = self.old.as_ref()?;
-        if digests.get(&key) != Some(&digest) {
-            return None;
-        }
-        // A tile that cannot be read is made again.
-        archive
-            .tile(tile.z, tile.x, tile.y)
-            .ok()
-            .flatten()
-            .map(<[u8]>::to_vec)
-    }
-
-    fn save(self) -> Result<(), ArchiveError> {
-        let mut bytes = self.words.to_le_bytes().to_vec();
-        for (key, digest) in &self.now {
-            bytes.extend(key.to_le_bytes());
-            bytes.extend(digest.to_le_bytes());
-        }
-        let part = part_path(&self.path);
-        fs::write(&part, bytes)
-            .and_then(|()| fs::rename(&part, &self.path))
-            .map_err(|source| ArchiveError::Io {
-                path: self.path,
-                source,
-            })
-    }
 }
 
 fn sink_packs(target: &Target) -> bool {
@@ -599,7 +552,20 @@ fn shard_of(tiles: &[(u64, TileCoord)], shard: Option<(u32, u32)>) -> &[(u64, Ti
 /// A text that differs when the tiles would though no feature has changed.
 fn words(maker: Maker<'_>, grid: &TileGrid, options: &ArchiveOptions) -> String {
     let (version, layers) = (env!("CARGO_PKG_VERSION"), maker.words(false));
-    format!("{version} {layers} {:?} {}", options.tile, grid.id)
+    // Digests hold values by column and places in the layer's own plane.
+    let made_of: Vec<String> = maker
+        .snapshots()
+        .iter()
+        .map(|snapshot| match snapshot.vector() {
+            Some((data, info)) => {
+                let class = data.pyramid.as_ref().map(|p| &p.info.class_field);
+                format!("{:?} {class:?} {:?}", info.schema, snapshot.manifest.crs)
+            }
+            None => String::new(),
+        })
+        .collect();
+    let tile = &options.tile;
+    format!("{version} {layers} {tile:?} {} {made_of:?}", grid.id)
 }
 
 /// A text that differs when the tiles would.
@@ -617,7 +583,8 @@ enum To {
     Pmtiles(Box<PmtilesWriter>),
     Mbtiles {
         writer: Box<MbtilesWriter>,
-        part: PathBuf,
+        /// What becomes the archive; none where the archive itself is changed.
+        part: Option<PathBuf>,
         path: PathBuf,
     },
     Directory(PathBuf),
@@ -629,6 +596,7 @@ impl Sink {
         grid: &TileGrid,
         content: TileContent,
         fingerprint: &str,
+        in_place: bool,
     ) -> Result<Sink, ArchiveError> {
         let format = match target {
             Target::Pmtiles(_) => Some("PMTiles"),
@@ -646,11 +614,16 @@ impl Sink {
                 path,
                 fingerprint,
             )?)),
+            Target::Mbtiles(path) if in_place => To::Mbtiles {
+                writer: Box::new(MbtilesWriter::change(path)?),
+                part: None,
+                path: path.clone(),
+            },
             Target::Mbtiles(path) => {
                 let part = part_path(path);
                 To::Mbtiles {
                     writer: Box::new(MbtilesWriter::create(&part)?),
-                    part,
+                    part: Some(part),
                     path: path.clone(),
                 }
             }
@@ -681,25 +654,38 @@ impl Sink {
     fn put(&mut self, batch: &[Packed]) -> Result<(), ArchiveError> {
         match &mut self.to {
             To::Pmtiles(writer) => {
-                for tile in batch {
-                    writer.push(tile.key, &tile.bytes)?;
+                for (tile, bytes) in filled(batch) {
+                    writer.push(tile.key, bytes)?;
                 }
                 writer.checkpoint()?;
             }
             To::Mbtiles { writer, .. } => {
-                for Packed { tile, bytes, .. } in batch {
+                for (Packed { tile, .. }, bytes) in filled(batch) {
                     writer.push(tile.z, tile.x, tile.y, bytes)?;
                 }
             }
             To::Directory(root) => {
                 let ending = self.content.extension();
-                for Packed { tile, bytes, .. } in batch {
+                for (Packed { tile, .. }, bytes) in filled(batch) {
                     let column = root.join(tile.z.to_string()).join(tile.x.to_string());
                     let path = column.join(format!("{}.{ending}", tile.y));
                     fs::create_dir_all(&column)
                         .and_then(|()| fs::write(&path, bytes))
                         .map_err(|source| ArchiveError::Io { path, source })?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes tiles out of an archive that is changed in place; others never had them.
+    fn remove(&mut self, tiles: &[TileCoord]) -> Result<(), ArchiveError> {
+        if let To::Mbtiles {
+            writer, part: None, ..
+        } = &mut self.to
+        {
+            for tile in tiles {
+                writer.remove(tile.z, tile.x, tile.y)?;
             }
         }
         Ok(())
@@ -787,7 +773,9 @@ impl Sink {
                     words.push(("attribution", text.to_string()));
                 }
                 writer.finish(&words)?;
-                fs::rename(&part, &path).map_err(|source| ArchiveError::Io { path, source })?;
+                if let Some(part) = part {
+                    fs::rename(&part, &path).map_err(|source| ArchiveError::Io { path, source })?;
+                }
             }
             To::Directory(root) => {
                 let path = root.join("tiles.json");
@@ -797,6 +785,13 @@ impl Sink {
         }
         Ok(())
     }
+}
+
+/// The tiles of a batch that are to be written.
+fn filled(batch: &[Packed]) -> impl Iterator<Item = (&Packed, &[u8])> {
+    batch
+        .iter()
+        .filter_map(|tile| Some((tile, tile.bytes.as_deref()?)))
 }
 
 fn part_path(path: &Path) -> PathBuf {

@@ -20,6 +20,7 @@ mod cut;
 pub mod merge;
 mod pyramid;
 mod select;
+mod update;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

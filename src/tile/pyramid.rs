@@ -95,8 +95,7 @@ pub fn encode(
         out.shapes.feature(None, TileGeometry::Polygon, geometry);
     };
     // Small joined faces of a class are one feature: what frames a feature is more than their rings.
-    let unit = f64::from(1u32 << (BASE_BITS - EXTENT_SHIFT - u32::from(level.file.zoom)));
-    let grouped_area = GROUPED_UNITS2 * unit * unit;
+    let grouped_area = grouped_area(level.file.zoom);
     let mut groups: BTreeMap<u32, Vec<Group>> = BTreeMap::new();
     let mut out = Encoded::new(name, columns.len() + 1);
     let mut cutter = Cutter::new(level.file, tile.x, tile.y);
@@ -153,6 +152,12 @@ pub fn encode(
     Ok(out)
 }
 
+/// From this area on a joined face is a feature of its own; square units of the base grid.
+fn grouped_area(zoom: u8) -> f64 {
+    let unit = f64::from(1u32 << (BASE_BITS - EXTENT_SHIFT - u32::from(zoom)));
+    GROUPED_UNITS2 * unit * unit
+}
+
 /// How many features of the tile's square the level does not show.
 pub fn vanished(level: &Level<'_>, tile: TileCoord) -> u64 {
     let min = Point::new(
@@ -175,6 +180,8 @@ pub fn digest(
     for number in level.file.search(&clip) {
         let face = level.file.face(number);
         hash.update(&face.count.to_le_bytes());
+        // Its area says whether it shares a feature with others.
+        hash.update(&[u8::from(face.area < grouped_area(level.file.zoom))]);
         if face.feature == NONE {
             let class = level.info.classes.get(face.class as usize);
             hash.update(class.map_or("", String::as_str).as_bytes());

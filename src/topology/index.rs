@@ -28,7 +28,7 @@ impl PointIndex {
     /// `spacing` is the typical distance between points that are looked for together.
     pub fn new(points: &[Point], spacing: f64) -> PointIndex {
         let shift = spacing.max(1.0).log2().round().clamp(0.0, 30.0) as u32;
-        let bits = ((points.len() / 2).max(16).ilog2()).div_ceil(2);
+        let bits = ((points.len() / 2).max(64).ilog2()).div_ceil(2);
         let buckets = 1usize << (2 * bits);
         let counts: Vec<AtomicU32> = (0..=buckets).map(|_| AtomicU32::new(0)).collect();
         let bucket = |p: &Point| wrap(p.x >> shift, p.y >> shift, bits);
@@ -69,6 +69,21 @@ impl PointIndex {
     fn cell(&self, cx: i32, cy: i32) -> &[(Point, u32)] {
         let bucket = wrap(cx, cy, self.bits);
         &self.items[self.starts[bucket] as usize..self.starts[bucket + 1] as usize]
+    }
+
+    /// Calls `each` with every two items at one position, in both orders, until it says that the
+    /// first has been dealt with.
+    pub fn each_coinciding(&self, each: impl Fn(u32, u32) -> bool + Sync) {
+        self.starts
+            .par_windows(2)
+            .with_min_len(4096)
+            .for_each(|ends| {
+                let cell = &self.items[ends[0] as usize..ends[1] as usize];
+                for &(p, item) in cell {
+                    let mut others = cell.iter().filter(|&&(q, other)| q == p && other != item);
+                    others.any(|&(_, other)| each(item, other));
+                }
+            });
     }
 
     /// True when `test` holds for an item whose cell meets the box; items may be offered
@@ -166,7 +181,7 @@ pub fn crossing_edges(points: &[Point], is_edge: impl Fn(usize) -> bool + Sync) 
         .log2()
         .round()
         .clamp(0.0, 30.0) as u32;
-    let bits = ((points.len() / 2).max(16).ilog2()).div_ceil(2);
+    let bits = ((points.len() / 2).max(64).ilog2()).div_ceil(2);
     let buckets = 1usize << (2 * bits);
     let edges = || {
         (0..points.len().saturating_sub(1))
@@ -238,10 +253,13 @@ pub fn crossing_edges(points: &[Point], is_edge: impl Fn(usize) -> bool + Sync) 
     found
 }
 
-/// The bucket of a cell on a torus of `2^bits` by `2^bits` cells.
+/// The bucket of a cell on a torus of `2^bits` by `2^bits` cells, at least 8 by 8. Blocks of so many
+/// cells follow each other: a walk over neighbouring cells stays in few lines of memory.
 fn wrap(cx: i32, cy: i32, bits: u32) -> usize {
     let mask = (1u32 << bits) - 1;
-    (((cy as u32 & mask) << bits) | (cx as u32 & mask)) as usize
+    let (x, y) = (cx as u32 & mask, cy as u32 & mask);
+    let block = ((y >> 3) << (bits - 3)) | (x >> 3);
+    ((block << 6) | ((y & 7) << 3) | (x & 7)) as usize
 }
 
 /// Median-like edge length of a sample of `chains` (start..end ranges into `points`).

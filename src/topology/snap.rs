@@ -47,26 +47,18 @@ pub fn snap(arcs: &Arcs, shift: u32, lines: Option<ClipLines>) -> Arcs {
         is_end[range.start] = true;
         is_end[range.end - 1] = true;
     }
-    let is_alone = |i: usize| {
-        let cell = hot[i];
-        !index.any_in_box(cell, cell, |j, other| {
-            let j = j as usize;
-            j != i
-                && other == cell
-                && (i >= vertices
-                    || j >= vertices
-                    || arcs.points[i] != arcs.points[j]
-                    || !(is_end[i] && is_end[j]))
-        })
-    };
-    (0..hot.len())
-        .into_par_iter()
-        .with_min_len(4096)
-        .for_each(|i| {
-            if !is_alone(i) {
-                busy[i].store(true, Ordering::Relaxed);
-            }
-        });
+    index.each_coinciding(|i, j| {
+        let (at, other) = (i as usize, j as usize);
+        let is_junction = at < vertices
+            && other < vertices
+            && arcs.points[at] == arcs.points[other]
+            && is_end[at]
+            && is_end[other];
+        if !is_junction {
+            busy[at].store(true, Ordering::Relaxed);
+        }
+        !is_junction
+    });
     let context = Context {
         arcs,
         hot: &hot,
