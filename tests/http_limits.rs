@@ -203,8 +203,15 @@ fn mangled_requests_are_answered_or_dropped_and_the_server_stays_up() {
         }
         let mut stream = server.connect();
         let _ = stream.write_all(&bytes);
+        // Who closes an end before the answer has come is taken to have lost interest: that end
+        // is closed afterwards, or when there is none because the request is not complete.
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_millis(250)))
+            .unwrap();
+        let mut answer = vec![0; 1];
+        let begun = matches!(stream.read(&mut answer), Ok(1));
+        answer.truncate(usize::from(begun));
         let _ = stream.shutdown(std::net::Shutdown::Write);
-        let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         if let Some(reply) = Reply::parse(&answer) {
             answered += 1;
