@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use onemap::config::FileConfig;
@@ -24,10 +24,10 @@ use onemap::model::{LayerName, TileContainer, TileCoord, TileGrid};
 use onemap::protocol::parse;
 use onemap::query::{Budget, SearchQuery, feature_by_id, search};
 use onemap::source::{SourceSpec, open};
-use onemap::store::{LayerData, PYRAMID_DIR, Snapshot, Store};
+use onemap::store::{LEVELS_DIR, LayerData, PYRAMID_DIR, Snapshot, Store};
 use onemap::tile::{Options, TileLayer, vector_tile};
 use support::mangle::Mangler;
-use support::parcels;
+use support::{crs, network, parcels};
 
 fn rounds(usual: usize) -> usize {
     let factor = std::env::var("ONEMAP_FUZZ_ROUNDS").ok();
@@ -96,6 +96,41 @@ fn the_files_of_a_workspace() {
         "the layer has a pyramid: {files:?}"
     );
     drop((snapshot, store));
+    let (unopened, refused) = damage(workspace.path(), "dltb", &grid, &files);
+    assert!(
+        unopened > 50 && refused > 10,
+        "{unopened} unopened, {refused} refused"
+    );
+}
+
+/// The same with the levels of points and lines.
+#[test]
+fn the_levels_of_a_workspace() {
+    let workspace = tempfile::tempdir().unwrap();
+    let store = Store::open_or_create(workspace.path()).unwrap();
+    let grid = store.grids().unwrap().remove(0);
+    for (name, schema, features) in [
+        ("wells", network::point_schema(), network::points(1500, 1)),
+        ("roads", network::line_schema(), network::roads(20, 1)),
+    ] {
+        let made = support::import(&store, name, crs(4490, true), schema, features, |options| {
+            options.tile_bytes = 20_000;
+        });
+        assert_eq!(ask_everything(&made.snapshot, &grid), 0, "the sound layer");
+        let dir = made.snapshot.dir().join(LEVELS_DIR);
+        // What tile 0/0/0 is cut from.
+        let files = ["z00.fgb", "z00.idx"].map(|name| dir.join(name));
+        let (unopened, refused) = damage(workspace.path(), name, &grid, &files);
+        assert!(
+            unopened > 10 && refused > 3,
+            "{name}: {unopened} unopened, {refused} refused"
+        );
+    }
+}
+
+/// Damages each of the files of a layer many times; says how often it could not be opened, and how
+/// many questions it refused to answer when it could.
+fn damage(workspace: &Path, layer: &str, grid: &TileGrid, files: &[PathBuf]) -> (usize, usize) {
     let words: &[&[u8]] = &[
         b"null",
         b"-1",
@@ -106,15 +141,15 @@ fn the_files_of_a_workspace() {
     ];
     let mut mangler = Mangler::new(0x5EED, words);
     let (mut unopened, mut refused) = (0, 0);
-    for path in &files {
+    for path in files {
         let sound = std::fs::read(path).unwrap();
         for round in 0..rounds(60) {
             // A fresh file, as a mapping of the last one may still be open.
             std::fs::remove_file(path).unwrap();
             std::fs::write(path, mangler.mangled(&sound, 600)).unwrap();
-            let store = Store::open(workspace.path()).unwrap();
-            match store.snapshot("dltb") {
-                Ok(Some(snapshot)) => refused += ask_everything(&snapshot, &grid),
+            let store = Store::open(workspace).unwrap();
+            match store.snapshot(layer) {
+                Ok(Some(snapshot)) => refused += ask_everything(&snapshot, grid),
                 Ok(None) => panic!("round {round}: the layer is gone"),
                 Err(_) => unopened += 1,
             }
@@ -122,10 +157,7 @@ fn the_files_of_a_workspace() {
         std::fs::remove_file(path).unwrap();
         std::fs::write(path, sound).unwrap();
     }
-    assert!(
-        unopened > 50 && refused > 10,
-        "{unopened} unopened, {refused} refused"
-    );
+    (unopened, refused)
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::ingest::archive::{ArchiveOptions, container_of, import_archive, regis
 use crate::ingest::raster::{ImageOptions, import_image};
 use crate::ingest::{self, Input, Options};
 use crate::model::{
-    ImportCounts, IssueGroup, IssueLog, LayerGeometry, LayerKind, LayerName, Severity,
+    Aggregate, ImportCounts, IssueGroup, IssueLog, LayerGeometry, LayerKind, LayerName, Severity,
     TileContainer,
 };
 use crate::source::raster::{RasterOptions, RasterSource};
@@ -36,6 +36,7 @@ Examples (示例):
   onemap import map dltb=DLTB.shp --kind landuse
   onemap import map ckq=mines.gdb --source-layer CKQ --kind mineral --id-field XKZH
   onemap import map parcels=parcels.zip --crs EPSG:4527 --encoding gb18030 --report issues.json
+  onemap import map wells=wells.gpkg --aggregate YIELD=sum --aggregate DEPTH=max
   onemap import map dom2024=dom.tif
   onemap import map landsat=L7.tif --bands 4,3,2
   onemap import map base=base.pmtiles              an archive of tiles; MBTiles as well
@@ -68,13 +69,17 @@ pub struct ImportArgs {
     /// Field whose value identifies a feature; without it ids follow from the content
     #[arg(long, value_name = "FIELD")]
     pub id_field: Option<String>,
+    /// What a feature that stands for several at low zooms says of their values: count, sum, min or
+    /// max of a field, several times if need be (综合后要素的统计值)
+    #[arg(long = "aggregate", value_name = "FIELD=FUNCTION")]
+    pub aggregates: Vec<Aggregate>,
     /// Bounds of an image without georeference, in its reference system
     #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
     pub bounds: Option<Bounds>,
     /// Band of an image to show as grey, or bands to show as red, green and blue
     #[arg(long, value_name = "R,G,B")]
     pub bands: Option<Bands>,
-    /// What a tile of a generalised polygon layer should stay below, kilobytes before compression
+    /// What a tile of a generalised layer should stay below, kilobytes before compression
     /// [default: 500] (瓦片大小上限)
     #[arg(long, value_name = "KB", value_parser = clap::value_parser!(u32).range(20..=20_000))]
     pub tile_kb: Option<u32>,
@@ -135,6 +140,7 @@ impl ImportArgs {
             crs: None,
             encoding: TextEncoding::Auto,
             id_field: None,
+            aggregates: Vec::new(),
             bounds: None,
             bands: None,
             tile_kb: None,
@@ -150,7 +156,7 @@ struct Imported {
     counts: ImportCounts,
     issues: IssueLog,
     seconds: f64,
-    /// The part of it that the pyramid took.
+    /// The part of it that the pyramid or the levels took.
     pyramid_seconds: f64,
 }
 
@@ -260,6 +266,7 @@ fn vector(
         title: args.title.clone().unwrap_or_else(|| name.to_string()),
         attribution: args.attribution.clone(),
         id_field: args.id_field.clone(),
+        aggregates: args.aggregates.clone(),
         ..Options::new(name.clone(), args.kind.unwrap_or(LayerKind::Other))
     };
     if let Some(kb) = args.tile_kb {
@@ -355,7 +362,7 @@ fn summary(imported: &Imported) -> String {
     };
     match &manifest.content {
         LayerGeometry::Vector(info) => line(format!(
-            "{}: {} features, {} vertices in {:.1} s, pyramid {:.1} s of it ({}, {}, generation {})",
+            "{}: {} features, {} vertices in {:.1} s, low zooms {:.1} s of it ({}, {}, generation {})",
             imported.name,
             counts.stored,
             info.vertices,

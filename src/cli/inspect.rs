@@ -139,7 +139,11 @@ fn line(snapshot: &Snapshot) -> String {
     let content = match &manifest.content {
         LayerGeometry::Vector(info) => {
             let shape = info.geometry_type.map_or("mixed", |t| t.name());
-            format!("{} features of {shape}", info.features)
+            let levels = match info.levels.last() {
+                Some(finest) => format!(", generalised to zoom {}", finest.zoom),
+                None => String::new(),
+            };
+            format!("{} features of {shape}{levels}", info.features)
         }
         LayerGeometry::Raster(info) => {
             format!(

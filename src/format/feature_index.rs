@@ -2,11 +2,13 @@
 //!
 //! Beside what the index inside FlatGeobuf has, a record knows the feature's identity, size and
 //! label point, and a node knows the largest size below it. So a tile at a low zoom finds the
-//! features worth drawing without touching the others, and can still count them.
+//! features worth drawing without touching the others, and can still count them. In a generalised
+//! level it also knows how many features of the layer it stands for, and some records are places
+//! at which features were left out: those are counted and never found.
 //!
-//! Layout, little-endian: a 32-byte head (magic, version, count), `count` records of 80 bytes in
-//! Hilbert order, then nodes of 40 bytes level by level from the one above the records to the
-//! root. Node `i` of a level covers entries `16 i` to `16 i + 15` of the level below.
+//! Layout, little-endian: a 32-byte head (magic, version, count, features stood for beyond the
+//! records themselves), `count` records of 80 bytes in Hilbert order, then nodes of 40 bytes level
+//! by level from the one above the records to the root. Node `i` of a level covers entries `16 i` to `16 i + 15` of the level below.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -37,15 +39,77 @@ pub struct FeatureRecord {
     /// Distance of the label point to the border, layer units.
     pub label_clearance: f32,
     /// Side of the square of equal area for polygons, diagonal of the box for lines, 0 for
-    /// points; layer units.
+    /// points; layer units. Points of a level have the number they stand for instead.
     pub size: f32,
     pub vertices: u32,
+    /// Features of the layer that this one stands for: 1 but in generalised levels.
+    pub count: u32,
+}
+
+/// A size below any that is asked for.
+const LEFT_OUT: f32 = -1.0;
+
+impl FeatureRecord {
+    pub const BYTES: usize = RECORD_BYTES;
+
+    /// A place where so many features were left out.
+    pub fn left_out(place: [f64; 2], count: u32) -> FeatureRecord {
+        FeatureRecord {
+            bbox_in_layer_crs: Bbox::new(place[0], place[1], place[0], place[1]),
+            offset: u64::MAX,
+            id: 0,
+            label: place,
+            label_clearance: 0.0,
+            size: LEFT_OUT,
+            vertices: 0,
+            count,
+        }
+    }
+
+    /// True for a place where features were left out: there is no feature behind it.
+    pub fn is_left_out(&self) -> bool {
+        self.size == LEFT_OUT
+    }
+
+    pub fn to_bytes(&self) -> [u8; FeatureRecord::BYTES] {
+        let mut bytes = [0u8; RECORD_BYTES];
+        put_bbox(&mut bytes, &self.bbox_in_layer_crs);
+        bytes[32..40].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.id.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.label[0].to_le_bytes());
+        bytes[56..64].copy_from_slice(&self.label[1].to_le_bytes());
+        bytes[64..68].copy_from_slice(&self.label_clearance.to_le_bytes());
+        bytes[68..72].copy_from_slice(&self.size.to_le_bytes());
+        bytes[72..76].copy_from_slice(&self.vertices.to_le_bytes());
+        bytes[76..80].copy_from_slice(&self.count.saturating_sub(1).to_le_bytes());
+        bytes
+    }
+
+    pub fn from_bytes(bytes: &[u8; FeatureRecord::BYTES]) -> FeatureRecord {
+        FeatureRecord {
+            bbox_in_layer_crs: get_bbox(bytes),
+            offset: u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes")),
+            id: u64::from_le_bytes(bytes[40..48].try_into().expect("eight bytes")),
+            label: [get_f64(bytes, 48), get_f64(bytes, 56)],
+            label_clearance: get_f32(bytes, 64),
+            size: get_f32(bytes, 68),
+            vertices: u32::from_le_bytes(bytes[72..76].try_into().expect("four bytes")),
+            count: others(bytes).saturating_add(1),
+        }
+    }
+}
+
+/// Features that a record stands for beside itself.
+fn others(record: &[u8]) -> u32 {
+    u32::from_le_bytes(record[76..80].try_into().expect("four bytes"))
 }
 
 /// Writes the index from records in Hilbert order.
 pub struct IndexWriter {
     out: BufWriter<File>,
     count: u64,
+    /// Features stood for beyond the records themselves.
+    others: u64,
     parents: Vec<Node>,
 }
 
@@ -78,21 +142,14 @@ impl IndexWriter {
         Ok(IndexWriter {
             out,
             count: 0,
+            others: 0,
             parents: Vec::new(),
         })
     }
 
     pub fn push(&mut self, record: &FeatureRecord) -> std::io::Result<()> {
-        let mut bytes = [0u8; RECORD_BYTES];
-        put_bbox(&mut bytes, &record.bbox_in_layer_crs);
-        bytes[32..40].copy_from_slice(&record.offset.to_le_bytes());
-        bytes[40..48].copy_from_slice(&record.id.to_le_bytes());
-        bytes[48..56].copy_from_slice(&record.label[0].to_le_bytes());
-        bytes[56..64].copy_from_slice(&record.label[1].to_le_bytes());
-        bytes[64..68].copy_from_slice(&record.label_clearance.to_le_bytes());
-        bytes[68..72].copy_from_slice(&record.size.to_le_bytes());
-        bytes[72..76].copy_from_slice(&record.vertices.to_le_bytes());
-        self.out.write_all(&bytes)?;
+        self.out.write_all(&record.to_bytes())?;
+        self.others += u64::from(record.count.saturating_sub(1));
         if self.count.is_multiple_of(NODE_SIZE as u64) {
             self.parents.push(Node::of(record));
         } else if let Some(parent) = self.parents.last_mut() {
@@ -129,6 +186,7 @@ impl IndexWriter {
         head[..8].copy_from_slice(&MAGIC);
         head[8..12].copy_from_slice(&VERSION.to_le_bytes());
         head[16..24].copy_from_slice(&self.count.to_le_bytes());
+        head[24..32].copy_from_slice(&self.others.to_le_bytes());
         file.write_all(&head)?;
         file.sync_all()
     }
@@ -145,6 +203,8 @@ pub struct FeatureIndex {
     path: PathBuf,
     map: Mmap,
     count: usize,
+    /// Features stood for beyond the records themselves.
+    others: u64,
     /// Byte offset and number of nodes per level, the one above the records first.
     levels: Vec<(usize, usize)>,
 }
@@ -154,7 +214,8 @@ pub struct FeatureIndex {
 pub struct Hits {
     /// Feature numbers (positions in Hilbert order), ascending.
     pub features: Vec<u32>,
-    /// Features whose box meets the query but whose size is below the threshold.
+    /// Features whose box meets the query but whose size is below the threshold, and those that
+    /// were left out there.
     pub too_small: u64,
 }
 
@@ -188,6 +249,7 @@ impl FeatureIndex {
                 expected,
             ));
         }
+        let others = u64::from_le_bytes(map[24..32].try_into().expect("eight bytes"));
         let count = count as usize;
         let mut at = HEAD_BYTES + count * RECORD_BYTES;
         let mut levels = Vec::new();
@@ -207,6 +269,7 @@ impl FeatureIndex {
             path: path.to_path_buf(),
             map,
             count,
+            others,
             levels,
         })
     }
@@ -234,15 +297,7 @@ impl FeatureIndex {
         );
         let at = HEAD_BYTES + feature as usize * RECORD_BYTES;
         let bytes = &self.map[at..at + RECORD_BYTES];
-        FeatureRecord {
-            bbox_in_layer_crs: get_bbox(bytes),
-            offset: u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes")),
-            id: u64::from_le_bytes(bytes[40..48].try_into().expect("eight bytes")),
-            label: [get_f64(bytes, 48), get_f64(bytes, 56)],
-            label_clearance: get_f32(bytes, 64),
-            size: get_f32(bytes, 68),
-            vertices: u32::from_le_bytes(bytes[72..76].try_into().expect("four bytes")),
-        }
+        FeatureRecord::from_bytes(bytes.try_into().expect("the bytes of a record"))
     }
 
     /// Features whose box meets `bbox` and whose size is at least `min_size`.
@@ -288,7 +343,7 @@ impl FeatureIndex {
                             if get_f32(record, 68) >= min_size {
                                 hits.features.push(feature as u32);
                             } else {
-                                hits.too_small += 1;
+                                hits.too_small += 1 + u64::from(others(record));
                             }
                         }
                     }
@@ -303,9 +358,14 @@ impl FeatureIndex {
 
     fn features_below(&self, level: usize, node: usize) -> u64 {
         let span = NODE_SIZE.pow(level as u32 + 1);
-        ((node + 1) * span)
-            .min(self.count)
-            .saturating_sub(node * span) as u64
+        let records = node * span..((node + 1) * span).min(self.count);
+        if self.others == 0 {
+            return records.len() as u64;
+        }
+        let of = |feature: usize| &self.map[HEAD_BYTES + feature * RECORD_BYTES..][..RECORD_BYTES];
+        records
+            .map(|feature| 1 + u64::from(others(of(feature))))
+            .sum()
     }
 }
 

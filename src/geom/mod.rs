@@ -10,6 +10,7 @@ pub mod grid;
 pub mod hilbert;
 pub mod label;
 pub mod predicate;
+pub mod simplify;
 
 pub use bbox::Bbox;
 pub use geometry::{Geometry, GeometryType, signed_area};

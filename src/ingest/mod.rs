@@ -5,7 +5,7 @@
 //! 3. sort them along the Hilbert curve, on disk when they do not fit ([`sort`])
 //! 4. settle identities: duplicates get their own ([`identity`])
 //! 5. write the FlatGeobuf, the indexes, the issues and the manifest ([`write`])
-//! 6. make the pyramid of a polygon coverage ([`pyramid`])
+//! 6. make the pyramid of a polygon coverage ([`pyramid`]), levels of many points or lines ([`levels`])
 //! 7. publish: the new generation appears whole or not at all
 //!
 //! Memory is bounded by the sort's budget and by the largest layer that gets a pyramid, whatever
@@ -14,6 +14,7 @@
 pub mod archive;
 pub mod check;
 mod identity;
+mod levels;
 mod prepare;
 pub mod pyramid;
 pub mod raster;
@@ -25,7 +26,10 @@ use std::sync::mpsc;
 use rayon::prelude::*;
 
 use crate::crs::{Crs, CrsError};
-use crate::model::{Feature, ImportCounts, IssueLog, LayerKind, LayerName, Schema, SourceInfo};
+use crate::model::{
+    Aggregate, AggregateError, Aggregates, Feature, ImportCounts, IssueLog, LayerKind, LayerName,
+    Schema, SourceInfo,
+};
 use crate::source::{SourceError, SourceLayer, Winding};
 use crate::store::{Draft, Store, StoreError};
 
@@ -43,6 +47,11 @@ pub enum IngestError {
         layer: String,
         field: String,
         known: Vec<String>,
+    },
+    #[error("layer {layer}: {source}")]
+    Aggregate {
+        layer: String,
+        source: AggregateError,
     },
     #[error("layer {layer}: more than {limit} features")]
     TooManyFeatures { layer: String, limit: u64 },
@@ -64,6 +73,8 @@ pub struct Options {
     pub attribution: Option<String>,
     /// The attribute that identifies a feature.
     pub id_field: Option<String>,
+    /// What features that stand for several say of their values.
+    pub aggregates: Vec<Aggregate>,
     /// What a tile of the pyramid should stay below, before compression.
     pub tile_bytes: u64,
     /// Memory for sorting, bytes.
@@ -78,6 +89,7 @@ impl Options {
             kind,
             attribution: None,
             id_field: None,
+            aggregates: Vec::new(),
             tile_bytes: pyramid::Options::default().max_tile_bytes,
             sort_budget_bytes: 96 << 20,
         }
@@ -134,7 +146,7 @@ pub enum Progress {
     Reading(u64),
     /// Features written so far, of how many.
     Writing(u64, u64),
-    /// Making the pyramid.
+    /// Making the pyramid or the levels.
     Generalising,
     Publishing,
 }
@@ -144,7 +156,7 @@ pub struct Outcome {
     pub snapshot: std::sync::Arc<crate::store::Snapshot>,
     pub counts: ImportCounts,
     pub issues: IssueLog,
-    /// The part of the time that the pyramid took.
+    /// The part of the time that the pyramid or the levels took.
     pub generalising: std::time::Duration,
 }
 
@@ -165,6 +177,8 @@ pub fn import(
             known: input.schema.fields.iter().map(|f| f.name.clone()).collect(),
         });
     }
+    let aggregates = Aggregates::new(&options.aggregates, &input.schema)
+        .map_err(|source| IngestError::Aggregate { layer, source })?;
     let draft = store.begin(&options.name)?;
     let mut gathered = write::Gathered::new(&draft, options, input.found);
     let context = prepare::Context::new(
@@ -180,6 +194,7 @@ pub fn import(
         schema: &input.schema,
         crs: &input.crs,
         source: &input.source,
+        aggregates: &aggregates,
     };
     let write::Written {
         manifest,

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use super::identity::Identities;
 use super::prepare::{Batch, Head};
 use super::sort::ExternalSorter;
-use super::{IngestError, Options, Progress, file_error, pyramid, temporary};
+use super::{IngestError, Options, Progress, file_error, levels, pyramid, temporary};
 use crate::crs::{Crs, Warp};
 use crate::format::feature_index::{FeatureRecord, IndexWriter};
 use crate::format::fgb::FileWriter;
 use crate::format::id_index::IdWriter;
 use crate::geom::{Bbox, GeometryType};
 use crate::model::{
-    FORMAT_VERSION, ImportCounts, Issue, IssueCode, IssueCount, IssueLog, LayerGeometry, LayerName,
-    Manifest, Schema, Severity, SourceInfo, VectorInfo,
+    Aggregates, FORMAT_VERSION, ImportCounts, Issue, IssueCode, IssueCount, IssueLog,
+    LayerGeometry, LayerName, LevelSummary, Manifest, Schema, Severity, SourceInfo, VectorInfo,
 };
 use crate::store::{Draft, FEATURES_FILE, IDS_FILE, INDEX_FILE};
 
@@ -89,6 +89,7 @@ pub struct Parts<'a> {
     pub schema: &'a Schema,
     pub crs: &'a Crs,
     pub source: &'a SourceInfo,
+    pub aggregates: &'a Aggregates,
 }
 
 /// Writes all files of a vector generation and returns its manifest and issues.
@@ -122,9 +123,10 @@ pub fn generation(
     write_issues(draft, &gathered.issues)?;
     let started = Instant::now();
     write_pyramid(draft, parts, &gathered, report)?;
+    let levels = write_levels(draft, parts, &gathered, report)?;
     let generalising = started.elapsed();
     Ok(Written {
-        manifest: manifest(draft, parts, &gathered)?,
+        manifest: manifest(draft, parts, &gathered, levels)?,
         issues: gathered.issues,
         generalising,
     })
@@ -134,7 +136,7 @@ pub fn generation(
 pub struct Written {
     pub manifest: Manifest,
     pub issues: IssueLog,
-    /// Time the pyramid took.
+    /// Time the pyramid or the levels took.
     pub generalising: Duration,
 }
 
@@ -165,6 +167,33 @@ fn write_pyramid(
     };
     pyramid::write(&layer, &options)?;
     Ok(())
+}
+
+/// Layers of points or of lines only.
+fn write_levels(
+    draft: &Draft,
+    parts: Parts<'_>,
+    gathered: &Gathered,
+    report: &(dyn Fn(Progress) -> bool + Sync),
+) -> Result<Vec<LevelSummary>, IngestError> {
+    let dimension = common_type(&gathered.types).map(|kind| kind.dimension());
+    let Some(dimension @ (0 | 1)) = dimension else {
+        return Ok(Vec::new());
+    };
+    levels::write(&levels::Layer {
+        dir: draft.dir(),
+        name: parts.options.name.as_str(),
+        schema: parts.schema,
+        crs: parts.crs,
+        extent: gathered.extent,
+        has_z: gathered.has_z,
+        dimension,
+        natural_zoom: natural_zoom(gathered.vertices, &bounds_lonlat(parts, gathered)?),
+        aggregates: parts.aggregates,
+        tile_bytes: parts.options.tile_bytes,
+        sort_budget_bytes: parts.options.sort_budget_bytes,
+        go_on: &|| report(Progress::Generalising),
+    })
 }
 
 fn bounds_lonlat(parts: Parts<'_>, gathered: &Gathered) -> Result<Bbox, IngestError> {
@@ -238,6 +267,7 @@ fn write_features(
                     label_clearance: head.label_clearance,
                     size: head.size,
                     vertices: head.vertices,
+                    count: 1,
                 })
                 .map_err(&index_error)?;
             ids.push(id, &(number as u32).to_le_bytes())?;
@@ -247,19 +277,25 @@ fn write_features(
             }
             Ok(())
         })
-        .map_err(|error| match error {
-            Interrupted::Ingest(error) => error,
-            Interrupted::Temporary(source) => temporary(layer.clone(), source),
-        })?;
+        .map_err(|stop| stop.or_temporary(&layer))?;
     file.finish().map_err(&fgb_error)?;
     index.finish().map_err(&index_error)?;
     Ok(ids)
 }
 
 /// Why the merge stopped: the runs on disk, or what is done with the records.
-enum Interrupted {
+pub enum Interrupted {
     Temporary(std::io::Error),
     Ingest(IngestError),
+}
+
+impl Interrupted {
+    pub fn or_temporary(self, layer: &str) -> IngestError {
+        match self {
+            Interrupted::Ingest(error) => error,
+            Interrupted::Temporary(source) => temporary(layer.to_string(), source),
+        }
+    }
 }
 
 impl From<std::io::Error> for Interrupted {
@@ -286,10 +322,7 @@ fn write_ids(
         let feature = u32::from_le_bytes(feature.try_into().expect("a number of four bytes"));
         Ok(out.push(id, feature).map_err(&error)?)
     })
-    .map_err(|e| match e {
-        Interrupted::Ingest(e) => e,
-        Interrupted::Temporary(e) => temporary(parts.options.name.to_string(), e),
-    })?;
+    .map_err(|stop| stop.or_temporary(parts.options.name.as_str()))?;
     out.finish().map_err(&error)
 }
 
@@ -303,7 +336,12 @@ fn write_issues(draft: &Draft, issues: &IssueLog) -> Result<(), IngestError> {
     write().map_err(file_error(draft, "issues.json"))
 }
 
-fn manifest(draft: &Draft, parts: Parts<'_>, gathered: &Gathered) -> Result<Manifest, IngestError> {
+fn manifest(
+    draft: &Draft,
+    parts: Parts<'_>,
+    gathered: &Gathered,
+    levels: Vec<LevelSummary>,
+) -> Result<Manifest, IngestError> {
     let bounds_lonlat = bounds_lonlat(parts, gathered)?;
     Ok(Manifest {
         format_version: FORMAT_VERSION,
@@ -322,6 +360,8 @@ fn manifest(draft: &Draft, parts: Parts<'_>, gathered: &Gathered) -> Result<Mani
             features: gathered.stored,
             vertices: gathered.vertices,
             natural_zoom: natural_zoom(gathered.vertices, &bounds_lonlat),
+            aggregates: parts.options.aggregates.clone(),
+            levels,
         }),
         source: parts.source.clone(),
         counts: ImportCounts {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{IssueCode, LayerKind, LayerName, Schema, Severity};
+use super::{Aggregate, IssueCode, LayerKind, LayerName, Schema, Severity};
 use crate::crs::Crs;
 use crate::geom::{Bbox, GeometryType};
 
@@ -56,6 +56,25 @@ pub struct VectorInfo {
     /// Zoom at which a tile of average density holds some ten thousand vertices; from here on
     /// tiles are complete.
     pub natural_zoom: u8,
+    /// What features that stand for several say of their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<Aggregate>,
+    /// Generalised levels of points and lines, from the coarsest to the finest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<LevelSummary>,
+}
+
+/// A generalised level of a layer of points or lines, for a zoom of the Web Mercator quad.
+/// The features of the layer are `features` less those that stand for several, and `merged`, and `omitted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LevelSummary {
+    pub zoom: u8,
+    /// Features of the level.
+    pub features: u64,
+    /// Features of the layer that share a feature of the level with others.
+    pub merged: u64,
+    /// Features of the layer that the level leaves out: too small, or too many.
+    pub omitted: u64,
 }
 
 /// What an image layer holds.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Problem, encode};
 use crate::analysis::{AnalysisError, tile as overlaid};
 use crate::geom::Bbox;
-use crate::model::{FieldType, LayerGeometry, TileGrid};
+use crate::model::{COUNT_FIELD, Field, FieldType, LayerGeometry, TileGrid};
 use crate::store::Snapshot;
 use crate::tile::LABEL_SUFFIX;
 
@@ -193,24 +193,22 @@ fn vector_layers(snapshot: &Snapshot, minzoom: u8, maxzoom: u8) -> Vec<Value> {
             .map(|layer| json!(layer))
             .collect();
     }
-    let Some((_, info)) = snapshot.vector() else {
+    let Some((data, info)) = snapshot.vector() else {
         return Vec::new();
     };
-    let fields: Map<String, Value> = info
-        .schema
-        .fields
-        .iter()
-        .filter_map(|field| {
-            let word = type_word(field.field_type)?;
-            Some((field.name.clone(), json!(word)))
-        })
-        .collect();
-    let layer =
-        |id: String| json!({ "id": id, "fields": fields, "minzoom": minzoom, "maxzoom": maxzoom });
+    let typed = |field: &Field| Some((field.name.clone(), json!(type_word(field.field_type)?)));
+    let fields: Map<String, Value> = info.schema.fields.iter().filter_map(typed).collect();
+    // Features that stand for several have more, their labels would not: they have none.
+    let mut all_fields = fields.clone();
+    if data.pyramid.is_some() {
+        all_fields.insert(COUNT_FIELD.into(), json!("Number"));
+    }
+    all_fields.extend(data.levels.schema.fields.iter().filter_map(typed));
+    let layer = |id: String, fields: &Map<String, Value>| json!({ "id": id, "fields": fields, "minzoom": minzoom, "maxzoom": maxzoom });
     let name = snapshot.name();
-    let mut layers = vec![layer(name.to_string())];
+    let mut layers = vec![layer(name.to_string(), &all_fields)];
     if info.geometry_type.is_none_or(|t| t.dimension() > 0) {
-        layers.push(layer(format!("{name}{LABEL_SUFFIX}")));
+        layers.push(layer(format!("{name}{LABEL_SUFFIX}"), &fields));
     }
     layers
 }

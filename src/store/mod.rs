@@ -19,6 +19,7 @@ mod archive;
 mod catalog;
 mod draft;
 mod grids;
+mod levels;
 mod pyramid;
 mod snapshot;
 
@@ -35,6 +36,7 @@ use crate::model::{LayerName, Manifest, TileGrid};
 pub use archive::{ArchiveFile, StoredTile, archive_file_name};
 use catalog::{Catalog, Stamp};
 pub use draft::{Draft, checksum};
+pub use levels::{LEVELS_DIR, Level, Levels, level_files};
 pub use pyramid::{LevelInfo, PYRAMID_DIR, PYRAMID_VERSION, Pyramid, PyramidInfo};
 pub use snapshot::{
     FEATURES_FILE, IDS_FILE, IMAGE_FILE, INDEX_FILE, ImageData, LayerData, Snapshot, VectorData,

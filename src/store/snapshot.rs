@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::archive::{ArchiveFile, archive_file_name};
+use super::levels::Levels;
 use super::pyramid::Pyramid;
 use super::{StoreError, draft};
 use crate::crs::Warp;
@@ -49,6 +50,8 @@ pub struct VectorData {
     pub ids: IdIndex,
     /// Watertight faces per zoom, for layers of polygons that share their borders.
     pub pyramid: Option<Box<Pyramid>>,
+    /// Fewer features per zoom, for layers of many points or lines.
+    pub levels: Levels,
 }
 
 /// A Cloud Optimised GeoTIFF.
@@ -78,13 +81,14 @@ impl Snapshot {
                 expected: FORMAT_VERSION,
             });
         }
-        let data = match manifest.content {
-            LayerGeometry::Vector(_) => {
+        let data = match &manifest.content {
+            LayerGeometry::Vector(info) => {
                 let index = FeatureIndex::open(&dir.join(INDEX_FILE))?;
                 LayerData::Vector(VectorData {
                     features: FgbFile::open(&dir.join(FEATURES_FILE))?,
                     ids: IdIndex::open(&dir.join(IDS_FILE))?,
                     pyramid: Pyramid::open(dir, index.len())?.map(Box::new),
+                    levels: Levels::open(dir, info)?,
                     index,
                 })
             }
@@ -95,8 +99,8 @@ impl Snapshot {
                 remote: Some(_), ..
             }) => LayerData::RemoteArchive,
             LayerGeometry::Tiles(TilesInfo { container, .. }) => {
-                let path = dir.join(archive_file_name(container));
-                LayerData::Archive(ArchiveFile::open(&path, container)?)
+                let path = dir.join(archive_file_name(*container));
+                LayerData::Archive(ArchiveFile::open(&path, *container)?)
             }
         };
         Ok(Snapshot {

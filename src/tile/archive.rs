@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use libdeflater::{CompressionLvl, Compressor};
 use rayon::prelude::*;
+use serde_json::Value;
 
 use super::area::Area;
 use super::update::{Digests, Manner, Record};
@@ -133,7 +134,7 @@ pub struct About<'a> {
     pub name: &'a str,
     pub bounds_lonlat: Bbox,
     /// TileJSON of the layers; its `vector_layers` go into the archive.
-    pub tilejson: &'a serde_json::Value,
+    pub tilejson: &'a Value,
 }
 
 /// Why a picture was not drawn.
@@ -697,11 +698,8 @@ impl Sink {
 
     fn finish(self, options: &ArchiveOptions, about: &About<'_>) -> Result<(), ArchiveError> {
         let bounds = about.bounds_lonlat;
-        let layers = about
-            .tilejson
-            .get("vector_layers")
-            .cloned()
-            .unwrap_or_default();
+        let tilejson = with_zooms(about.tilejson, options.min_zoom, options.max_zoom);
+        let layers = tilejson.get("vector_layers").cloned().unwrap_or_default();
         let center = bounds.center();
         let is_image = self.content.is_image();
         let kind = match is_image {
@@ -737,7 +735,7 @@ impl Sink {
                 if !is_image {
                     metadata["vector_layers"] = layers;
                 }
-                if let Some(attribution) = about.tilejson.get("attribution") {
+                if let Some(attribution) = tilejson.get("attribution") {
                     metadata["attribution"] = attribution.clone();
                 }
                 writer.finish(&description, &metadata.to_string())?;
@@ -768,7 +766,7 @@ impl Sink {
                     let json = serde_json::json!({ "vector_layers": layers });
                     words.push(("json", json.to_string()));
                 }
-                if let Some(attribution) = about.tilejson.get("attribution") {
+                if let Some(attribution) = tilejson.get("attribution") {
                     let text = attribution.as_str().unwrap_or_default();
                     words.push(("attribution", text.to_string()));
                 }
@@ -779,12 +777,28 @@ impl Sink {
             }
             To::Directory(root) => {
                 let path = root.join("tiles.json");
-                let text = serde_json::to_vec_pretty(about.tilejson).unwrap_or_default();
+                let text = serde_json::to_vec_pretty(&tilejson).unwrap_or_default();
                 fs::write(&path, text).map_err(|source| ArchiveError::Io { path, source })?;
             }
         }
         Ok(())
     }
+}
+
+/// TileJSON of a server, with the zooms of the archive: it may have less than the server offers.
+fn with_zooms(tilejson: &Value, min_zoom: u8, max_zoom: u8) -> Value {
+    let mut own = tilejson.clone();
+    let layers = own.get_mut("vector_layers").and_then(Value::as_array_mut);
+    for layer in layers.into_iter().flatten() {
+        layer["minzoom"] = min_zoom.into();
+        layer["maxzoom"] = max_zoom.into();
+    }
+    for (word, zoom) in [("minzoom", min_zoom), ("maxzoom", max_zoom)] {
+        if let Some(value) = own.get_mut(word) {
+            *value = zoom.into();
+        }
+    }
+    own
 }
 
 /// The tiles of a batch that are to be written.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::level::Source;
 use super::{LABEL_SUFFIX, TileError};
 use crate::crs::Warp;
 use crate::format::feature_index::FeatureRecord;
@@ -9,9 +10,8 @@ use crate::format::fgb::{FeatureView, GeometryView, RingView};
 use crate::format::mvt::{EXTENT, GeometryWriter, LayerWriter, TileGeometry};
 use crate::geom::grid::{GridPoint, ValidityCheck, clean, clip_line, clip_ring, doubled_area};
 use crate::geom::{Bbox, GeometryType};
-use crate::model::{GridError, TileCoord, TileGrid, VectorInfo};
+use crate::model::{GridError, Schema, TileCoord, TileGrid};
 use crate::query::Budget;
-use crate::store::VectorData;
 
 /// Features encoded between two checks of the budget.
 const CHECK_EVERY: usize = 256;
@@ -108,7 +108,7 @@ impl Encoded {
 pub struct Painter<'a> {
     frame: &'a Frame,
     warp: &'a Warp,
-    info: &'a VectorInfo,
+    schema: &'a Schema,
     columns: &'a [bool],
     pub timings: Phases,
     geometry: GeometryWriter,
@@ -132,13 +132,13 @@ impl<'a> Painter<'a> {
     pub fn new(
         frame: &'a Frame,
         warp: &'a Warp,
-        info: &'a VectorInfo,
+        schema: &'a Schema,
         columns: &'a [bool],
     ) -> Painter<'a> {
         Painter {
             frame,
             warp,
-            info,
+            schema,
             columns,
             timings: Phases::default(),
             geometry: GeometryWriter::default(),
@@ -153,7 +153,7 @@ impl<'a> Painter<'a> {
 
     pub fn encode(
         &mut self,
-        data: &VectorData,
+        source: &Source<'_>,
         features: &[u32],
         name: &str,
         budget: &Budget,
@@ -166,8 +166,8 @@ impl<'a> Painter<'a> {
                 budget.check()?;
             }
             let before = out.len();
-            let record = data.index.record(feature);
-            let view = data.features.feature(record.offset)?;
+            let record = source.index.record(feature);
+            let view = source.features.feature(record.offset)?;
             if let Some(shape) = view.geometry() {
                 self.feature(&record, &view, &shape, &mut out);
             }
@@ -199,11 +199,13 @@ impl<'a> Painter<'a> {
             }
         };
         let started = Instant::now();
+        let alone = record.count == 1;
         if !self.geometry.is_empty() {
             self.attributes(view, &mut out.shapes);
-            out.shapes.feature(Some(record.id), kind, &self.geometry);
+            let id = alone.then_some(record.id);
+            out.shapes.feature(id, kind, &self.geometry);
         }
-        if kind != TileGeometry::Point {
+        if kind != TileGeometry::Point && alone {
             self.label(record, view, kind, out);
         }
         self.timings.encode += started.elapsed();
@@ -215,9 +217,9 @@ impl<'a> Painter<'a> {
     }
 
     pub(super) fn attributes(&self, view: &FeatureView<'_>, layer: &mut LayerWriter) {
-        view.for_each_value(&self.info.schema, |column, value| {
+        view.for_each_value(self.schema, |column, value| {
             if self.columns[column] {
-                layer.attribute(column, &self.info.schema.fields[column].name, value);
+                layer.attribute(column, &self.schema.fields[column].name, value);
             }
         });
     }

@@ -5,7 +5,8 @@
 //! run in parallel.
 //!
 //! At zooms for which the layer has a pyramid (the Web Mercator quad) its watertight, joined faces
-//! are cut instead ([`pyramid`]).
+//! are cut instead ([`pyramid`]); of layers of many points or lines the features of a generalised
+//! level ([`level`]).
 //!
 //! Vertices are rounded on one grid per zoom that spans the whole plane and only then made local
 //! to the tile, so a vertex is the same in every tile and feature that shows it.
@@ -17,6 +18,7 @@
 pub mod archive;
 pub mod area;
 mod cut;
+mod level;
 pub mod merge;
 mod pyramid;
 mod select;
@@ -242,29 +244,38 @@ fn layer_tile(
     let frame = Frame::new(grid, tile, bbox, options.buffer)?;
     if let Some(level) = pyramid::level_for(data, grid, tile, options.buffer)? {
         let columns = columns(info, layer.fields.as_deref());
-        let mut painter = cut::Painter::new(&frame, &warp.to_grid, info, &columns);
+        let mut painter = cut::Painter::new(&frame, &warp.to_grid, &info.schema, &columns);
         let encoded = pyramid::encode(&mut painter, &level, tile, data, snapshot.name(), budget)?;
         part.timings = painter.timings.into();
         part.omitted = pyramid::vanished(&level, tile);
         encoded.finish(&mut part.bytes);
         return Ok(part);
     }
-    let selection = select::features(snapshot, data, &warp, &frame, options.max_vertices, budget)?;
+    let source = level::source_for(snapshot, data, info, grid, &warp, &frame)?;
+    let selection = select::features(
+        snapshot,
+        &source,
+        &warp,
+        &frame,
+        options.max_vertices,
+        budget,
+    )?;
     part.omitted = selection.omitted;
     part.timings.index = started.elapsed();
 
-    let columns = columns(info, layer.fields.as_deref());
-    let mut painter = cut::Painter::new(&frame, &warp.to_grid, info, &columns);
-    let encoded = painter.encode(data, &selection.features, snapshot.name(), budget)?;
+    let columns = level::columns(info, &source, layer.fields.as_deref());
+    let mut painter = cut::Painter::new(&frame, &warp.to_grid, source.schema, &columns);
+    let encoded = painter.encode(&source, &selection.features, snapshot.name(), budget)?;
     let encoded = if encoded.len() > options.max_layer_bytes {
         let kept = select::largest_within(
-            data,
+            source.index,
             &selection.features,
             encoded.feature_bytes(),
             options.max_layer_bytes,
         );
-        part.omitted += (selection.features.len() - kept.len()) as u64;
-        painter.encode(data, &kept, snapshot.name(), budget)?
+        part.omitted += select::stood_for(source.index, &selection.features)
+            - select::stood_for(source.index, &kept);
+        painter.encode(&source, &kept, snapshot.name(), budget)?
     } else {
         encoded
     };

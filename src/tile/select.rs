@@ -3,8 +3,10 @@
 
 use super::TileError;
 use super::cut::Frame;
+use super::level::Source;
+use crate::format::feature_index::FeatureIndex;
 use crate::query::Budget;
-use crate::store::{Snapshot, VectorData, WarpPair};
+use crate::store::{Snapshot, WarpPair};
 
 /// Polygons and lines smaller than this, in units of the tile's 4096 grid, are not looked at:
 /// they would be drawn on less than a fifth of a pixel.
@@ -14,12 +16,13 @@ const SMALLEST_UNITS: f64 = 1.5;
 pub struct Selection {
     /// Feature numbers, ascending.
     pub features: Vec<u32>,
+    /// Features of the layer that are not among them.
     pub omitted: u64,
 }
 
 pub fn features(
     snapshot: &Snapshot,
-    data: &VectorData,
+    source: &Source<'_>,
     warp: &WarpPair,
     frame: &Frame,
     max_vertices: u64,
@@ -55,8 +58,17 @@ pub fn features(
     } else {
         min_size as f32
     };
+    // The way there and back is exact to a millimetre: a point at the very edge of the layer must
+    // not fall out of the box. This is some centimetres in any unit.
+    let slack = 1e-8
+        * box_in_layer_crs
+            .to_array()
+            .map(f64::abs)
+            .into_iter()
+            .fold(0.0, f64::max);
+    let wanted = box_in_layer_crs.expanded(slack, slack);
     let mut stopped = Ok(());
-    let hits = data.index.search(&box_in_layer_crs, min_size, || {
+    let hits = source.index.search(&wanted, min_size, || {
         stopped = budget.check();
         stopped.is_ok()
     });
@@ -66,34 +78,40 @@ pub fn features(
         features: hits.features,
         omitted: hits.too_small,
     };
-    let vertices = |feature: u32| u64::from(data.index.record(feature).vertices);
+    let vertices = |feature: u32| u64::from(source.index.record(feature).vertices);
     let total: u64 = selection.features.iter().map(|&f| vertices(f)).sum();
     if total > max_vertices {
-        let before = selection.features.len();
+        let before = stood_for(source.index, &selection.features);
         let costs: Vec<u64> = selection.features.iter().map(|&f| vertices(f)).collect();
-        selection.features = keep_largest(data, &selection.features, &costs, max_vertices);
-        selection.omitted += (before - selection.features.len()) as u64;
+        selection.features = keep_largest(source.index, &selection.features, &costs, max_vertices);
+        selection.omitted += before - stood_for(source.index, &selection.features);
     }
     Ok(selection)
 }
 
 /// The largest features whose encoded bytes fit; `bytes` are those of each feature.
 pub fn largest_within(
-    data: &VectorData,
+    index: &FeatureIndex,
     features: &[u32],
     bytes: &[u32],
     max_bytes: usize,
 ) -> Vec<u32> {
     let costs: Vec<u64> = bytes.iter().map(|&b| u64::from(b)).collect();
-    keep_largest(data, features, &costs, max_bytes as u64)
+    keep_largest(index, features, &costs, max_bytes as u64)
+}
+
+/// How many features of the layer these are.
+pub fn stood_for(index: &FeatureIndex, features: &[u32]) -> u64 {
+    let counts = features.iter().map(|&f| u64::from(index.record(f).count));
+    counts.sum()
 }
 
 /// Takes features by size, largest first (then by number), while their costs fit.
-fn keep_largest(data: &VectorData, features: &[u32], costs: &[u64], allowed: u64) -> Vec<u32> {
+fn keep_largest(index: &FeatureIndex, features: &[u32], costs: &[u64], allowed: u64) -> Vec<u32> {
     let mut order: Vec<(f32, u32, u64)> = features
         .iter()
         .zip(costs)
-        .map(|(&feature, &cost)| (data.index.record(feature).size, feature, cost))
+        .map(|(&feature, &cost)| (index.record(feature).size, feature, cost))
         .collect();
     order.sort_unstable_by(|a, b| {
         // Points have no size: a scrambled number thins them evenly.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod mangle;
+pub mod network;
 pub mod parcels;
 
 use onemap::crs::Crs;

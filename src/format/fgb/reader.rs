@@ -230,7 +230,7 @@ pub struct PartView<'a> {
 pub struct RingView<'a>(&'a [u8]);
 
 impl<'a> GeometryView<'a> {
-    pub fn parts(&self) -> impl Iterator<Item = PartView<'a>> + 'a {
+    pub fn parts(&self) -> impl Iterator<Item = PartView<'a>> + use<'a> {
         let part = |geometry: fb::Geometry<'a>| PartView {
             xy: geometry.xy().map_or(&[][..], |xy| xy.bytes()),
             ends: geometry.ends(),
@@ -285,7 +285,7 @@ impl<'a> PartView<'a> {
     }
 
     /// The rings or lines; without ends all vertices are one.
-    pub fn rings(&self) -> impl Iterator<Item = RingView<'a>> + 'a {
+    pub fn rings(&self) -> impl Iterator<Item = RingView<'a>> + use<'a> {
         let xy = self.xy;
         let ends = self.ends;
         let count = ends.map_or(1, |ends| ends.len());
