@@ -18,6 +18,10 @@ const isLine = ['match', ['geometry-type'], ['LineString', 'MultiLineString'], t
 const isPoint = ['match', ['geometry-type'], ['Point', 'MultiPoint'], true, false];
 const all = (...filters) => ['all', ...filters];
 const zoomed = (...stops) => ['interpolate', ['linear'], ['zoom'], ...stops];
+/** How many features of the layer one stands for. */
+const COUNT = ['coalesce', ['get', 'onemap_count'], 1];
+/** Radius of a point by zoom; one that stands for ten others is larger by a pixel, for a hundred by two. */
+const radius = (...stops) => zoomed(...stops.map((stop, i) => (i % 2 ? ['+', stop, ['log10', COUNT]] : stop)));
 
 /** The first of these fields that a feature has, as text; '' without any. */
 const firstOf = (fields) => ['to-string', ['coalesce', ...fields.map((field) => ['get', field]), '']];
@@ -118,7 +122,8 @@ function landuse(classes) {
       layer('point', 'circle', {
         filter: isPoint,
         paint: {
-          'circle-color': fill, 'circle-radius': zoomed(10, 2, 16, 5),
+          // What stands for several has no class when they differ.
+          'circle-color': ['case', ['all', ['has', 'onemap_count'], ['==', code, '']], '#8a8672', fill], 'circle-radius': radius(10, 2, 16, 5),
           'circle-stroke-color': '#5d5a4c', 'circle-stroke-width': 0.7,
           'circle-opacity': 1, 'circle-stroke-opacity': 1,
         },
@@ -239,7 +244,7 @@ function planning() {
       layer('point', 'circle', {
         filter: isPoint,
         paint: {
-          'circle-color': '#b0346a', 'circle-radius': zoomed(8, 2.5, 15, 6), 'circle-opacity': 0.95,
+          'circle-color': '#b0346a', 'circle-radius': radius(8, 2.5, 15, 6), 'circle-opacity': 0.95,
           'circle-stroke-color': '#ffffff', 'circle-stroke-width': 1.2, 'circle-stroke-opacity': 1,
         },
       }),
@@ -307,7 +312,7 @@ function mineral() {
       layer('point', 'circle', {
         filter: isPoint,
         paint: {
-          'circle-color': '#9c2f1f', 'circle-radius': zoomed(6, 3, 14, 6), 'circle-opacity': 0.95,
+          'circle-color': '#9c2f1f', 'circle-radius': radius(6, 3, 14, 6), 'circle-opacity': 0.95,
           'circle-stroke-color': '#ffffff', 'circle-stroke-width': 1.5, 'circle-stroke-opacity': 1,
         },
       }),
@@ -347,7 +352,7 @@ function admin() {
       layer('point', 'circle', {
         filter: isPoint,
         paint: {
-          'circle-color': '#6d4a86', 'circle-radius': zoomed(4, 1.5, 12, 4), 'circle-opacity': 0.95,
+          'circle-color': '#6d4a86', 'circle-radius': radius(4, 1.5, 12, 4), 'circle-opacity': 0.95,
           'circle-stroke-color': '#ffffff', 'circle-stroke-width': 1, 'circle-stroke-opacity': 1,
         },
       }),
@@ -394,7 +399,7 @@ function other() {
       layer('point', 'circle', {
         filter: isPoint,
         paint: {
-          'circle-color': rest.line, 'circle-radius': zoomed(6, 2, 14, 5), 'circle-opacity': 0.95,
+          'circle-color': rest.line, 'circle-radius': radius(6, 2, 14, 5), 'circle-opacity': 0.95,
           'circle-stroke-color': '#ffffff', 'circle-stroke-width': 1, 'circle-stroke-opacity': 1,
         },
       }),
