@@ -705,3 +705,30 @@ fn the_command_line_takes_aggregates_and_archives_name_their_zooms() {
     );
     assert_eq!(layer["fields"]["NO_max"], "Number");
 }
+
+#[test]
+fn smaller_tiles_have_wider_clusters_and_fewer_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_or_create(dir.path()).unwrap();
+    let mercator = grid("WebMercatorQuad");
+    for (name, schema, features) in [
+        ("wells", point_schema(), points(50_000, 13)),
+        ("roads", line_schema(), roads(100, 13)),
+    ] {
+        let count = features.len() as u64;
+        let snapshot = import(&store, name, crs(4490, true), schema, features, |options| {
+            options.tile_bytes = 60_000;
+        })
+        .snapshot;
+        for summary in levels(&snapshot) {
+            let (found, left_out) = read_level(&snapshot, summary.zoom);
+            let shown: u64 = found.iter().map(|f| u64::from(f.count)).sum();
+            assert_eq!(shown + left_out, count);
+            for tile in tiles(&mercator, &snapshot, summary.zoom) {
+                let (_, bytes, _) = cut(&snapshot, &mercator, tile, 64);
+                // Nothing was left out for it, so this is what the estimate came to.
+                assert!(bytes <= 66_000, "{name} {tile:?}: {bytes}");
+            }
+        }
+    }
+}

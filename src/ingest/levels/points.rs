@@ -1,8 +1,9 @@
 //! Levels of points: one cluster for each square of the zoom that has any.
 //!
 //! There are 64 by 64 squares to a tile: eight pixels of 512 apart, so that symbols of the usual
-//! size do not lie on each other, and at most 4096 features to a tile, which leaves 120 bytes for
-//! each. Squares lie within squares, so a cluster of a zoom is made of those of the next: all
+//! size do not lie on each other, and at most 4096 features to a tile; fewer where features have so
+//! many attributes, or tiles so few bytes, that half of them by themselves would not fit. (Of points
+//! at random at most 37 % of the squares have a single one, and clusters are small.) Squares lie within squares, so a cluster of a zoom is made of those of the next: all
 //! levels come from one pass over the points along a Hilbert curve, and the numbers of features
 //! add up to that of the layer at each of them.
 //!
@@ -14,14 +15,14 @@ use rayon::prelude::*;
 
 use super::super::sort::ExternalSorter;
 use super::super::write::Interrupted;
-use super::{BATCH, IngestError, LevelWriter, Source, Work};
+use super::{BATCH, FRAME_BYTES, IngestError, LevelWriter, Source, VERTEX_BYTES, Work};
 use crate::format::feature_index::FeatureRecord;
 use crate::format::fgb::FeatureEncoder;
 use crate::geom::{Geometry, hilbert};
 use crate::model::{LevelSummary, Value, class_column};
 
-/// Squares along a tile's side, as a power of two.
-const CELL_BITS: u32 = 6;
+/// Most and fewest squares along a tile's side, as powers of two.
+const CELL_BITS: std::ops::RangeInclusive<u32> = 3..=6;
 
 /// Points of a square, so far.
 struct Cluster {
@@ -47,6 +48,7 @@ pub fn write(
         work,
         source,
         class_column: class_column(work.layer.schema),
+        cell_bits: cell_bits(work),
         open: (0..levels).map(|_| None).collect(),
         writers: (0..=highest)
             .map(|zoom| LevelWriter::new(work, zoom, budget))
@@ -79,6 +81,12 @@ pub fn write(
         .map_err(|stop| stop.or_temporary(work.layer.name))?;
     pass.take(last, None, &mut same)?;
     pass.writers.into_iter().map(LevelWriter::finish).collect()
+}
+
+fn cell_bits(work: &Work<'_>) -> u32 {
+    let single = FRAME_BYTES + work.attributes.shape + VERTEX_BYTES;
+    let fits = |bits: &u32| (1u64 << (2 * bits)) as f64 * 0.5 * single <= work.tile_budget();
+    CELL_BITS.rev().find(fits).unwrap_or(*CELL_BITS.start())
 }
 
 /// Ids and numbers of all points by their place on the Hilbert curve of the Web Mercator square.
@@ -114,6 +122,8 @@ struct Pass<'a> {
     work: &'a Work<'a>,
     source: &'a Source,
     class_column: Option<usize>,
+    /// Squares along a tile's side, as a power of two.
+    cell_bits: u32,
     /// The square of each zoom that is being filled.
     open: Vec<Option<Cluster>>,
     writers: Vec<LevelWriter<'a>>,
@@ -140,7 +150,7 @@ impl Pass<'_> {
         }
         for zoom in (0..=finest).rev() {
             // A square of a zoom is a run of the curve.
-            let shift = 64 - 2 * (zoom as u32 + CELL_BITS);
+            let shift = 64 - 2 * (zoom as u32 + self.cell_bits);
             if next.is_some_and(|next| next >> shift == key >> shift) {
                 break;
             }
