@@ -121,6 +121,11 @@ fn fabric() -> Vec<Feature> {
 }
 
 fn layer(store: &Store, features: Vec<Feature>) -> Arc<Snapshot> {
+    layer_in_parts(store, features, u64::MAX)
+}
+
+/// Worked on in parts of at most so many vertices.
+fn layer_in_parts(store: &Store, features: Vec<Feature>, part_vertices: u64) -> Arc<Snapshot> {
     let schema = Schema {
         fields: vec![text_field("DLBM"), text_field("BSM")],
     };
@@ -130,15 +135,22 @@ fn layer(store: &Store, features: Vec<Feature>) -> Arc<Snapshot> {
         crs(4490, true),
         schema,
         features,
-        |options| options.kind = LayerKind::LandUse,
+        |options| {
+            options.kind = LayerKind::LandUse;
+            options.part_vertices = part_vertices;
+        },
     )
     .snapshot
 }
 
 fn workspace() -> (tempfile::TempDir, Store, Arc<Snapshot>) {
+    workspace_in_parts(u64::MAX)
+}
+
+fn workspace_in_parts(part_vertices: u64) -> (tempfile::TempDir, Store, Arc<Snapshot>) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(&dir.path().join("map")).unwrap();
-    let snapshot = layer(&store, fabric());
+    let snapshot = layer_in_parts(&store, fabric(), part_vertices);
     (dir, store, snapshot)
 }
 
@@ -241,7 +253,17 @@ fn tiles_of(snapshot: &Snapshot, grid: &TileGrid, z: u8) -> Vec<TileCoord> {
 
 #[test]
 fn a_tile_within_the_coverage_is_covered_exactly_once_at_every_zoom() {
-    let (_dir, _store, snapshot) = workspace();
+    covered_exactly_once(&workspace().2);
+}
+
+#[test]
+fn so_it_is_where_the_layer_was_worked_on_in_many_parts() {
+    for part_vertices in [3_000, 20_000] {
+        covered_exactly_once(&workspace_in_parts(part_vertices).2);
+    }
+}
+
+fn covered_exactly_once(snapshot: &Arc<Snapshot>) {
     let grid = web_mercator_quad();
     let pyramid = snapshot
         .vector()
@@ -251,16 +273,17 @@ fn a_tile_within_the_coverage_is_covered_exactly_once_at_every_zoom() {
         .as_ref()
         .expect("a coverage has a pyramid");
     let highest = pyramid.info.levels.last().unwrap().zoom;
+    assert!(pyramid.info.levels.iter().all(|level| level.unclosed == 0));
     let warp = snapshot.warp(3857).unwrap();
     let inner = warp.to_grid.bbox(&snapshot.manifest.bbox_in_layer_crs);
     let mut full = 0;
     for z in 9..=highest {
         let unit = grid.matrix(u32::from(z)).unwrap().cell_size / 16.0;
-        for tile in tiles_of(&snapshot, &grid, z)
+        for tile in tiles_of(snapshot, &grid, z)
             .into_iter()
             .step_by(if z > 12 { 37 } else { 1 })
         {
-            let faces = faces(&cut(&snapshot, tile));
+            let faces = faces(&cut(snapshot, tile));
             let mut doubled = 0;
             for ring in faces.iter().flat_map(|face| &face.rings) {
                 doubled += doubled_area(ring);
@@ -309,7 +332,12 @@ fn a_tile_within_the_coverage_is_covered_exactly_once_at_every_zoom() {
 
 #[test]
 fn merged_faces_stand_for_all_features_and_classes_keep_their_area() {
-    let (_dir, _store, snapshot) = workspace();
+    for part_vertices in [u64::MAX, 5_000] {
+        stands_for_all(&workspace_in_parts(part_vertices).2);
+    }
+}
+
+fn stands_for_all(snapshot: &Arc<Snapshot>) {
     let (data, _) = snapshot.vector().unwrap();
     let info = &data.pyramid.as_ref().unwrap().info;
     assert_eq!(info.class_field.as_deref(), Some("DLBM"));
@@ -324,9 +352,9 @@ fn merged_faces_stand_for_all_features_and_classes_keep_their_area() {
         *truth.entry(class.clone()).or_default() += feature.geometry.unwrap().area();
     }
     for z in [4, 5, 6] {
-        let tiles = tiles_of(&snapshot, &web_mercator_quad(), z);
+        let tiles = tiles_of(snapshot, &web_mercator_quad(), z);
         assert_eq!(tiles.len(), 1, "the layer lies in one tile of zoom {z}");
-        let (bytes, omitted) = cut_and_count(&snapshot, tiles[0]);
+        let (bytes, omitted) = cut_and_count(snapshot, tiles[0]);
         let all = faces(&bytes);
         let level = info.levels.iter().find(|level| level.zoom == z).unwrap();
         let counted =

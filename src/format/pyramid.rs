@@ -1,12 +1,22 @@
 //! A level of a layer's pyramid: watertight polygons on the grid of one zoom, ready to be cut.
 //!
-//! A file per zoom: faces in Hilbert order with their boxes, a packed R-tree over them, and their
-//! rings as references to arcs, so that a border is stored once for both sides. Integers are
-//! little-endian; the file is mapped and read in place.
+//! A file per zoom: *blocks*, one for each part of the layer, and a directory of them. A block holds
+//! faces in Hilbert order with their boxes, a packed R-tree over them, and their rings as references
+//! to arcs, so that a border is stored once for both sides; the border between two blocks is in both.
+//! Integers are little-endian; the file is mapped and read in place.
 //!
 //! ```text
-//! head      64 bytes: "onemappy", version, zoom, clip margin, eight counts
-//! faces     40 bytes each: box (4 × i32), feature, class, count, end of its polygons (u32), area (f64)
+//! head      32 bytes: "onemappy", version, zoom, clip margin, blocks, where the directory is (u64)
+//! blocks    each as below, one after the other
+//! directory 40 bytes each: offset and length (u64), hash of all that is in the block (u64), box (4 × i32)
+//! ```
+//!
+//! A block:
+//!
+//! ```text
+//! head      32 bytes: eight counts
+//! faces     48 bytes each: box (4 × i32), feature, class, count, end of its polygons (u32), area (f64),
+//!           hash of all that decides its look (u64)
 //! polygons, rings, refs    u32 each: ends into the next list; a ref is arc · 2 + reversed
 //! arcs      28 bytes each: box (4 × i32), first point (2 × i32), end of its steps (u32)
 //! nodes     16 bytes each: boxes of the R-tree, the level above the faces first
@@ -15,20 +25,24 @@
 //! ```
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use memmap2::Mmap;
 use rayon::prelude::*;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::FormatError;
 use crate::geom::hilbert;
 use crate::topology::{Arcs, FaceRings, Point};
 
 const MAGIC: [u8; 8] = *b"onemappy";
-const VERSION: u32 = 1;
-const HEAD_BYTES: usize = 64;
-const FACE_BYTES: usize = 40;
+const VERSION: u32 = 2;
+const FILE_HEAD_BYTES: usize = 32;
+const DIRECTORY_BYTES: usize = 40;
+const HEAD_BYTES: usize = 32;
+const FACE_BYTES: usize = 48;
 const ARC_BYTES: usize = 28;
 const NODE_BYTES: usize = 16;
 const VANISHED_BYTES: usize = 12;
@@ -40,6 +54,8 @@ pub const NONE: u32 = u32::MAX;
 /// The base grid of a pyramid has `2^BASE_BITS` units along the side of the Web Mercator square:
 /// 1.9 cm.
 pub const BASE_BITS: u32 = 31;
+/// Units along a tile's side, as a power of two.
+pub const EXTENT_BITS: u32 = 12;
 /// Joined faces of one class below this area are one feature of a tile; squared tile units
 /// (sixteen pixels).
 pub const GROUPED_UNITS2: f64 = 4096.0;
@@ -110,6 +126,14 @@ pub struct LevelFace {
     pub count: u32,
     /// Of the features it stands for, in square units of the pyramid's base grid.
     pub area: f64,
+    /// A hash of what it says of itself; as it is read, of its shape as well.
+    pub digest: u64,
+}
+
+/// True for a small joined face that shares a feature of the tile with others of its class.
+pub fn is_grouped(face: &LevelFace, zoom: u8) -> bool {
+    let unit = f64::from(1u32 << (BASE_BITS - EXTENT_BITS - u32::from(zoom)));
+    face.feature == NONE && face.area < GROUPED_UNITS2 * unit * unit
 }
 
 /// Features that a level does not show: they are below its grid and have no neighbour to join.
@@ -119,28 +143,22 @@ pub struct Vanished {
     pub count: u32,
 }
 
-/// What a level holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LevelCounts {
+/// What a block holds, packed.
+pub struct Block {
+    bytes: Vec<u8>,
+    bbox: GridBox,
     pub faces: usize,
     pub points: usize,
-    pub bytes: u64,
 }
 
-/// Writes a level. `describe` gives the feature, class, count and area of a face number of `rings`;
-/// the box is found here.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write_level(
-    path: &Path,
-    zoom: u8,
-    margin: u32,
+/// Packs the faces of a part of the layer. `describe` gives the feature, class, count, area and
+/// digest of a face number of `rings`; the box is found here.
+pub fn block(
     arcs: &Arcs,
     rings: &FaceRings,
     vanished: &[Vanished],
     describe: impl Fn(u32) -> LevelFace + Sync,
-) -> std::io::Result<LevelCounts> {
+) -> Block {
     let arc_boxes: Vec<GridBox> = (0..arcs.len())
         .into_par_iter()
         .with_min_len(512)
@@ -206,8 +224,6 @@ pub fn write_level(
             .collect();
         levels.push(below.clone());
     }
-    let mut out = BufWriter::with_capacity(1 << 20, File::create_new(path)?);
-    out.write_all(&MAGIC)?;
     let counts = [
         order.len(),
         rings.polygon_ends.len(),
@@ -218,25 +234,40 @@ pub fn write_level(
         steps.len(),
         vanished.len(),
     ];
-    let mut head: Vec<u32> = vec![VERSION, u32::from(zoom), margin];
-    head.extend(counts.iter().map(|&c| c as u32));
-    head.resize((HEAD_BYTES - MAGIC.len()) / 4, 0);
-    put_all(&mut out, &head)?;
+    let mut out = Vec::with_capacity(
+        HEAD_BYTES + order.len() * (FACE_BYTES + 40) + arc_order.len() * ARC_BYTES + steps.len(),
+    );
+    put_all(&mut out, &counts.map(|count| count as u32));
     let (mut polygon_ends, mut ring_ends, mut refs) = (Vec::new(), Vec::new(), Vec::new());
     for &(_, i, bbox) in &order {
+        let mut look = Xxh3::new();
         for polygon in range(&rings.face_ends, i as usize) {
+            look.update(b"polygon");
             for ring in range(&rings.polygon_ends, polygon) {
-                refs.extend(
-                    rings.refs[range(&rings.ring_ends, ring)]
-                        .iter()
-                        .map(|r| number[(r >> 1) as usize] << 1 | (r & 1)),
-                );
+                look.update(b"ring");
+                for r in &rings.refs[range(&rings.ring_ends, ring)] {
+                    let arc = number[(r >> 1) as usize] as usize;
+                    let start = if arc == 0 {
+                        0
+                    } else {
+                        step_ends[arc - 1] as usize
+                    };
+                    let course = &steps[start..step_ends[arc] as usize];
+                    let first = arcs.points_of((r >> 1) as usize)[0];
+                    look.update(&first.key().to_le_bytes());
+                    look.update(&[(r & 1) as u8]);
+                    look.update(&(course.len() as u32).to_le_bytes());
+                    look.update(course);
+                    refs.push((arc as u32) << 1 | (r & 1));
+                }
                 ring_ends.push(refs.len() as u32);
             }
             polygon_ends.push(ring_ends.len() as u32);
         }
         let face = describe(rings.faces[i as usize]);
-        put_box(&mut out, &bbox)?;
+        look.update(&face.count.to_le_bytes());
+        look.update(&face.digest.to_le_bytes());
+        put_box(&mut out, &bbox);
         put_all(
             &mut out,
             &[
@@ -245,51 +276,132 @@ pub fn write_level(
                 face.count,
                 polygon_ends.len() as u32,
             ],
-        )?;
-        out.write_all(&face.area.to_le_bytes())?;
+        );
+        out.extend(face.area.to_le_bytes());
+        out.extend(look.digest().to_le_bytes());
     }
     for list in [&polygon_ends, &ring_ends, &refs] {
-        put_all(&mut out, list)?;
+        put_all(&mut out, list);
     }
     for (&arc, &end) in arc_order.iter().zip(&step_ends) {
-        put_box(&mut out, &arc_boxes[arc as usize])?;
+        put_box(&mut out, &arc_boxes[arc as usize]);
         let first = arcs.points_of(arc as usize)[0];
-        put_all(&mut out, &[first.x as u32, first.y as u32, end])?;
+        put_all(&mut out, &[first.x as u32, first.y as u32, end]);
     }
     for node in levels.iter().flatten() {
-        put_box(&mut out, node)?;
+        put_box(&mut out, node);
     }
-    out.write_all(&steps)?;
+    out.extend(&steps);
     let mut vanished = vanished.to_vec();
     vanished.sort_unstable();
+    let mut bbox = order.iter().fold(GridBox::EMPTY, |b, o| b.union(o.2));
     for Vanished { place, count } in vanished {
-        put_all(&mut out, &[place.x as u32, place.y as u32, count])?;
+        bbox = bbox.union(GridBox::of(&[place]));
+        put_all(&mut out, &[place.x as u32, place.y as u32, count]);
     }
-    let file = out.into_inner().map_err(|e| e.into_error())?;
-    file.sync_all()?;
-    let bytes = file.metadata()?.len();
-    Ok(LevelCounts {
+    Block {
+        bytes: out,
+        bbox,
         faces: order.len(),
         points,
-        bytes,
-    })
+    }
 }
 
-fn put_all(out: &mut impl Write, list: &[u32]) -> std::io::Result<()> {
-    list.iter()
-        .try_for_each(|v| out.write_all(&v.to_le_bytes()))
+/// Writes a level block by block.
+pub struct LevelWriter {
+    out: BufWriter<File>,
+    zoom: u8,
+    margin: u32,
+    at: u64,
+    directory: Vec<u8>,
 }
 
-fn put_box(out: &mut impl Write, b: &GridBox) -> std::io::Result<()> {
-    put_all(out, &[b.min.x, b.min.y, b.max.x, b.max.y].map(|v| v as u32))
+impl LevelWriter {
+    pub fn create(path: &Path, zoom: u8, margin: u32) -> std::io::Result<LevelWriter> {
+        let mut out = BufWriter::with_capacity(1 << 20, File::create_new(path)?);
+        out.write_all(&[0; FILE_HEAD_BYTES])?;
+        Ok(LevelWriter {
+            out,
+            zoom,
+            margin,
+            at: FILE_HEAD_BYTES as u64,
+            directory: Vec::new(),
+        })
+    }
+
+    /// Appends a block; one with nothing in it is left out.
+    pub fn push(&mut self, block: &Block) -> std::io::Result<()> {
+        if block.bbox == GridBox::EMPTY {
+            return Ok(());
+        }
+        self.out.write_all(&block.bytes)?;
+        self.directory.extend(self.at.to_le_bytes());
+        self.directory
+            .extend((block.bytes.len() as u64).to_le_bytes());
+        self.directory.extend(block.digest().to_le_bytes());
+        put_box(&mut self.directory, &block.bbox);
+        self.at += block.bytes.len() as u64;
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> std::io::Result<()> {
+        self.out.write_all(&self.directory)?;
+        let mut file = self.out.into_inner().map_err(|e| e.into_error())?;
+        let mut head = MAGIC.to_vec();
+        let blocks = self.directory.len() / DIRECTORY_BYTES;
+        put_all(
+            &mut head,
+            &[VERSION, u32::from(self.zoom), self.margin, blocks as u32],
+        );
+        head.extend(self.at.to_le_bytes());
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&head)?;
+        file.sync_all()
+    }
+}
+
+impl Block {
+    /// Of the looks of its faces and of what has vanished. The numbers of features, which an edit
+    /// elsewhere may move, are not in it.
+    fn digest(&self) -> u64 {
+        let word = |i: usize| get(&self.bytes, 4 * i) as usize;
+        let mut hash = Xxh3::new();
+        for face in self.bytes[HEAD_BYTES..][..word(0) * FACE_BYTES].chunks_exact(FACE_BYTES) {
+            hash.update(&face[FACE_BYTES - 8..]);
+        }
+        let vanished = word(7) * VANISHED_BYTES;
+        hash.update(&self.bytes[self.bytes.len() - vanished..]);
+        hash.digest()
+    }
+}
+
+fn put_all(out: &mut Vec<u8>, list: &[u32]) {
+    list.iter().for_each(|v| out.extend(v.to_le_bytes()));
+}
+
+/// Appends a box as four numbers.
+pub fn put_box(out: &mut Vec<u8>, b: &GridBox) {
+    put_all(out, &[b.min.x, b.min.y, b.max.x, b.max.y].map(|v| v as u32));
 }
 
 /// An opened level; cheap to read from many threads.
 pub struct LevelFile {
-    map: Mmap,
     pub zoom: u8,
     /// Tiles can be cut with this margin around them without a new vertex.
     pub margin: u32,
+    path: PathBuf,
+    blocks: Vec<LevelBlock>,
+}
+
+/// A part of a level. It is checked when it is first asked for: that reads all of it.
+pub struct LevelBlock {
+    map: Arc<Mmap>,
+    /// Where it lies in the file.
+    place: std::ops::Range<usize>,
+    pub bbox: GridBox,
+    /// A hash of the looks of all its faces.
+    pub digest: u64,
+    checked: OnceLock<()>,
     faces: usize,
     polygons_at: usize,
     rings_at: usize,
@@ -318,8 +430,8 @@ impl LevelFile {
         };
         let file = File::open(path).map_err(io)?;
         // SAFETY: files of a published generation are never written again, only unlinked.
-        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        if map.len() < HEAD_BYTES || map[..8] != MAGIC {
+        let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(io)?);
+        if map.len() < FILE_HEAD_BYTES || map[..8] != MAGIC {
             return Err(malformed(
                 "no signature of a pyramid level".into(),
                 "\"onemappy\"",
@@ -327,9 +439,74 @@ impl LevelFile {
         }
         let word = |i: usize| get(&map, 8 + 4 * i);
         if word(0) != VERSION {
-            return Err(malformed(format!("version {}", word(0)), "version 1"));
+            let expected = format!("version {VERSION}");
+            return Err(malformed(format!("version {}", word(0)), &expected));
         }
-        let count = |i: usize| word(3 + i) as usize;
+        let directory_at = get_long(&map, 24);
+        let ends = || {
+            malformed(
+                format!("{} bytes", map.len()),
+                "a file as long as its counts say",
+            )
+        };
+        let directory_end = (word(3) as usize * DIRECTORY_BYTES).checked_add(directory_at);
+        if directory_end != Some(map.len()) {
+            return Err(ends());
+        }
+        let mut blocks = Vec::with_capacity(word(3) as usize);
+        let mut at = FILE_HEAD_BYTES;
+        for entry in map[directory_at..].chunks_exact(DIRECTORY_BYTES) {
+            let (offset, length) = (get_long(entry, 0), get_long(entry, 8));
+            let end = offset.checked_add(length);
+            if offset != at || end.is_none_or(|end| end > directory_at) {
+                return Err(ends());
+            }
+            at += length;
+            blocks.push(LevelBlock::open(map.clone(), offset..at, entry).ok_or_else(ends)?);
+        }
+        if at != directory_at {
+            return Err(ends());
+        }
+        Ok(LevelFile {
+            zoom: word(1) as u8,
+            margin: word(2),
+            path: path.to_path_buf(),
+            blocks,
+        })
+    }
+
+    /// The parts whose box meets `query`. `features` is how many the layer has.
+    ///
+    /// # Errors
+    /// When one of them refers to what is not there.
+    pub fn blocks(
+        &self,
+        query: GridBox,
+        features: usize,
+    ) -> impl Iterator<Item = Result<&LevelBlock, FormatError>> {
+        let met = self.blocks.iter().filter(move |b| b.bbox.meets(&query));
+        met.map(move |block| {
+            if block.checked.get().is_none() {
+                block.check_references(&self.path, features)?;
+                let _ = block.checked.set(());
+            }
+            Ok(block)
+        })
+    }
+
+    /// All parts as they are, unchecked: their boxes and digests.
+    pub fn unchecked_blocks(&self) -> &[LevelBlock] {
+        &self.blocks
+    }
+}
+
+impl LevelBlock {
+    /// `None` when its counts do not add up to its length.
+    fn open(map: Arc<Mmap>, place: std::ops::Range<usize>, entry: &[u8]) -> Option<LevelBlock> {
+        if place.len() < HEAD_BYTES {
+            return None;
+        }
+        let count = |i: usize| get(&map, place.start + 4 * i) as usize;
         let polygons_at = HEAD_BYTES + count(0) * FACE_BYTES;
         let rings_at = polygons_at + count(1) * 4;
         let refs_at = rings_at + count(2) * 4;
@@ -344,18 +521,15 @@ impl LevelFile {
         }
         let steps_at = at;
         let vanished_at = steps_at + count(6);
-        // Levels written before there was this section have a zero here.
         let expected = vanished_at + count(7) * VANISHED_BYTES;
-        if expected != map.len() || nodes.iter().map(|n| n.1).sum::<usize>() != count(5) {
-            return Err(malformed(
-                format!("{} bytes", map.len()),
-                "a file as long as its counts say",
-            ));
+        if expected != place.len() || nodes.iter().map(|n| n.1).sum::<usize>() != count(5) {
+            return None;
         }
-        Ok(LevelFile {
-            zoom: word(1) as u8,
-            margin: word(2),
+        Some(LevelBlock {
             faces: count(0),
+            bbox: box_in(entry, 24),
+            digest: get_long(entry, 16) as u64,
+            checked: OnceLock::new(),
             polygons_at,
             rings_at,
             refs_at,
@@ -364,7 +538,12 @@ impl LevelFile {
             vanished_at,
             nodes,
             map,
+            place,
         })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.map[self.place.clone()]
     }
 
     pub fn face_count(&self) -> usize {
@@ -378,29 +557,26 @@ impl LevelFile {
         let at = HEAD_BYTES + face as usize * FACE_BYTES;
         LevelFace {
             bbox: self.box_at(at),
-            feature: get(&self.map, at + 16),
-            class: get(&self.map, at + 20),
-            count: get(&self.map, at + 24),
-            area: f64::from_le_bytes(self.map[at + 32..at + 40].try_into().expect("eight bytes")),
+            feature: get(self.bytes(), at + 16),
+            class: get(self.bytes(), at + 20),
+            count: get(self.bytes(), at + 24),
+            area: f64::from_bits(get_long(self.bytes(), at + 32) as u64),
+            digest: get_long(self.bytes(), at + 40) as u64,
         }
     }
 
     fn box_at(&self, at: usize) -> GridBox {
-        let v = |i: usize| get(&self.map, at + 4 * i) as i32;
-        GridBox {
-            min: Point::new(v(0), v(1)),
-            max: Point::new(v(2), v(3)),
-        }
+        box_in(self.bytes(), at)
     }
 
     fn ends(&self, section: usize, i: usize) -> std::ops::Range<usize> {
-        let at = |i: usize| get(&self.map, section + 4 * i) as usize;
+        let at = |i: usize| get(self.bytes(), section + 4 * i) as usize;
         (if i == 0 { 0 } else { at(i - 1) })..at(i)
     }
 
     /// The polygons of a face, as numbers.
     pub fn polygons(&self, face: u32) -> std::ops::Range<usize> {
-        let end = |face: usize| get(&self.map, HEAD_BYTES + face * FACE_BYTES + 28) as usize;
+        let end = |face: usize| get(self.bytes(), HEAD_BYTES + face * FACE_BYTES + 28) as usize;
         (if face == 0 { 0 } else { end(face as usize - 1) })..end(face as usize)
     }
 
@@ -412,7 +588,7 @@ impl LevelFile {
     /// The arcs of a ring, and whether each is walked backwards.
     pub fn arcs_of_ring(&self, ring: usize) -> impl Iterator<Item = (u32, bool)> + '_ {
         self.ends(self.rings_at, ring).map(|i| {
-            let r = get(&self.map, self.refs_at + 4 * i);
+            let r = get(self.bytes(), self.refs_at + 4 * i);
             (r >> 1, r & 1 == 1)
         })
     }
@@ -445,28 +621,11 @@ impl LevelFile {
         }
     }
 
-    /// Everything that decides what the face looks like, piece by piece: equal pieces, equal look.
-    pub fn each_shape_piece(&self, face: u32, mut each: impl FnMut(&[u8])) {
-        for polygon in self.polygons(face) {
-            each(b"polygon");
-            for ring in self.rings(polygon) {
-                each(b"ring");
-                for (arc, backward) in self.arcs_of_ring(ring) {
-                    let (record, steps) = self.arc_parts(arc);
-                    each(&record[16..24]);
-                    each(&[u8::from(backward)]);
-                    each(&(steps.len() as u32).to_le_bytes());
-                    each(steps);
-                }
-            }
-        }
-    }
-
     /// The record of an arc and its steps.
     fn arc_parts(&self, arc: u32) -> (&[u8], &[u8]) {
         let record = |arc: usize| {
             let at = self.arcs_at + arc * ARC_BYTES;
-            &self.map[at..at + ARC_BYTES]
+            &self.bytes()[at..at + ARC_BYTES]
         };
         let own = record(arc as usize);
         let end = get(own, 24) as usize;
@@ -475,16 +634,19 @@ impl LevelFile {
         } else {
             get(record(arc as usize - 1), 24) as usize
         };
-        (own, &self.map[self.steps_at + start..self.steps_at + end])
+        (
+            own,
+            &self.bytes()[self.steps_at + start..self.steps_at + end],
+        )
     }
 
     /// How many features in the half-open box are not shown, because the grid is too coarse.
     pub fn vanished_in(&self, min: Point, max: Point) -> u64 {
-        let records = self.map[self.vanished_at..].chunks_exact(VANISHED_BYTES);
+        let records = self.bytes()[self.vanished_at..].chunks_exact(VANISHED_BYTES);
         let place = |record: &[u8]| Point::new(get(record, 0) as i32, get(record, 4) as i32);
         let (mut low, mut high) = (0, records.len());
         let record =
-            |i: usize| &self.map[self.vanished_at + i * VANISHED_BYTES..][..VANISHED_BYTES];
+            |i: usize| &self.bytes()[self.vanished_at + i * VANISHED_BYTES..][..VANISHED_BYTES];
         while low < high {
             let middle = (low + high) / 2;
             if place(record(middle)).x < min.x {
@@ -533,15 +695,15 @@ impl LevelFile {
     }
 }
 
-impl LevelFile {
+impl LevelBlock {
     /// Checks that every number that refers to something does, so that reading cannot go astray
     /// in a file that rotted on the disk. `features` is how many the layer has.
     ///
     /// # Errors
     /// [`FormatError`] naming `path` and the list that is wrong.
-    pub fn check_references(&self, path: &Path, features: usize) -> Result<(), FormatError> {
+    fn check_references(&self, path: &Path, features: usize) -> Result<(), FormatError> {
         let column = |at: usize, stride: usize, count: usize| {
-            (0..count).map(move |i| get(&self.map, at + i * stride) as usize)
+            (0..count).map(move |i| get(self.bytes(), at + i * stride) as usize)
         };
         let ascending = |mut ends: Box<dyn Iterator<Item = usize> + '_>, limit: usize| {
             let mut last = 0;
@@ -558,7 +720,7 @@ impl LevelFile {
         let refs = (self.arcs_at - self.refs_at) / 4;
         let nodes_at = self.nodes.first().map_or(self.steps_at, |&(at, _)| at);
         let arcs = (nodes_at - self.arcs_at) / ARC_BYTES;
-        let steps = self.map.len() - self.steps_at;
+        let steps = self.bytes().len() - self.steps_at;
         let face_ends = column(HEAD_BYTES + 28, FACE_BYTES, self.faces);
         let wrong = if !ascending(Box::new(face_ends), polygons) {
             "faces"
@@ -589,7 +751,21 @@ fn get(map: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(map[at..at + 4].try_into().expect("four bytes"))
 }
 
-fn put_step(out: &mut Vec<u8>, step: i32) {
+fn get_long(map: &[u8], at: usize) -> usize {
+    u64::from_le_bytes(map[at..at + 8].try_into().expect("eight bytes")) as usize
+}
+
+/// The box at a place.
+pub fn box_in(map: &[u8], at: usize) -> GridBox {
+    let v = |i: usize| get(map, at + 4 * i) as i32;
+    GridBox {
+        min: Point::new(v(0), v(1)),
+        max: Point::new(v(2), v(3)),
+    }
+}
+
+/// Appends a difference as a zigzag varint.
+pub fn put_step(out: &mut Vec<u8>, step: i32) {
     let mut value = ((step << 1) ^ (step >> 31)) as u32;
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -598,8 +774,9 @@ fn put_step(out: &mut Vec<u8>, step: i32) {
     out.push(value as u8);
 }
 
+/// Takes one from the front; 0 at the end.
 #[inline]
-fn take_step(steps: &mut &[u8]) -> i32 {
+pub fn take_step(steps: &mut &[u8]) -> i32 {
     let mut value = 0u32;
     let mut shift = 0;
     while let Some((&byte, rest)) = steps.split_first() {

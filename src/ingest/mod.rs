@@ -79,6 +79,8 @@ pub struct Options {
     pub tile_bytes: u64,
     /// Memory for sorting, bytes.
     pub sort_budget_bytes: usize,
+    /// Vertices of a coverage that a thread works on at a time.
+    pub part_vertices: u64,
 }
 
 impl Options {
@@ -92,6 +94,7 @@ impl Options {
             aggregates: Vec::new(),
             tile_bytes: pyramid::Options::default().max_tile_bytes,
             sort_budget_bytes: 96 << 20,
+            part_vertices: pyramid::Options::default().part_vertices,
         }
     }
 }

@@ -158,14 +158,14 @@ fn write_pyramid(
         schema: parts.schema,
         crs: parts.crs,
         extent: gathered.extent,
-        vertices: gathered.vertices,
         natural_zoom: natural_zoom(gathered.vertices, &bounds_lonlat(parts, gathered)?),
     };
     let options = pyramid::Options {
         max_tile_bytes: parts.options.tile_bytes,
+        part_vertices: parts.options.part_vertices,
         ..pyramid::Options::default()
     };
-    pyramid::write(&layer, &options)?;
+    pyramid::write(&layer, &options, &|| report(Progress::Generalising))?;
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +12,7 @@ use crate::format::pyramid::LevelFile;
 pub const PYRAMID_DIR: &str = "pyramid";
 const INFO_FILE: &str = "pyramid.json";
 /// Version of the files in the directory.
-pub const PYRAMID_VERSION: u32 = 1;
+pub const PYRAMID_VERSION: u32 = 2;
 
 /// What a pyramid says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +41,8 @@ pub struct LevelInfo {
     pub merged_features: u64,
     /// Features too small for the grid of this zoom that had no neighbour to join.
     pub vanished_features: u64,
+    /// Borders of faces that do not close; 0 in a coverage.
+    pub unclosed: u64,
     /// Σ over classes |area shown − area| as a share of the layer's area.
     pub class_error: f64,
 }
@@ -49,16 +50,7 @@ pub struct LevelInfo {
 /// An opened pyramid.
 pub struct Pyramid {
     pub info: PyramidInfo,
-    levels: Vec<Level>,
-    /// Features of the layer.
-    features: usize,
-}
-
-/// A level, checked when it is first asked for: that reads all of its file.
-struct Level {
-    path: PathBuf,
-    file: LevelFile,
-    checked: OnceLock<()>,
+    levels: Vec<LevelFile>,
 }
 
 impl Pyramid {
@@ -78,8 +70,8 @@ impl Pyramid {
         write().map_err(|e| StoreError::io(&path, e))
     }
 
-    /// Opens the pyramid of a generation of so many features; `None` when it has none.
-    pub(super) fn open(generation: &Path, features: usize) -> Result<Option<Pyramid>, StoreError> {
+    /// Opens the pyramid of a generation; `None` when it has none.
+    pub(super) fn open(generation: &Path) -> Result<Option<Pyramid>, StoreError> {
         let dir = generation.join(PYRAMID_DIR);
         let path = dir.join(INFO_FILE);
         let text = match fs::read(&path) {
@@ -102,34 +94,13 @@ impl Pyramid {
         let levels = info
             .levels
             .iter()
-            .map(|level| {
-                let path = Pyramid::level_path(&dir, level.zoom);
-                Ok(Level {
-                    file: LevelFile::open(&path)?,
-                    path,
-                    checked: OnceLock::new(),
-                })
-            })
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Some(Pyramid {
-            info,
-            levels,
-            features,
-        }))
+            .map(|level| LevelFile::open(&Pyramid::level_path(&dir, level.zoom)))
+            .collect::<Result<_, _>>()?;
+        Ok(Some(Pyramid { info, levels }))
     }
 
     /// The level of a zoom; `None` when the pyramid does not reach it.
-    ///
-    /// # Errors
-    /// When its file refers to what is not there.
-    pub fn level(&self, zoom: u8) -> Result<Option<&LevelFile>, StoreError> {
-        let Some(level) = self.levels.iter().find(|level| level.file.zoom == zoom) else {
-            return Ok(None);
-        };
-        if level.checked.get().is_none() {
-            level.file.check_references(&level.path, self.features)?;
-            let _ = level.checked.set(());
-        }
-        Ok(Some(&level.file))
+    pub fn level(&self, zoom: u8) -> Option<&LevelFile> {
+        self.levels.iter().find(|level| level.zoom == zoom)
     }
 }

@@ -87,7 +87,7 @@ impl Snapshot {
                 LayerData::Vector(VectorData {
                     features: FgbFile::open(&dir.join(FEATURES_FILE))?,
                     ids: IdIndex::open(&dir.join(IDS_FILE))?,
-                    pyramid: Pyramid::open(dir, index.len())?.map(Box::new),
+                    pyramid: Pyramid::open(dir)?.map(Box::new),
                     levels: Levels::open(dir, info)?,
                     index,
                 })

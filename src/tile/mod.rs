@@ -167,13 +167,11 @@ pub fn tile_digest(
     for layer in layers {
         hash.update(layer.snapshot.name().as_bytes());
         let level = match layer.snapshot.vector() {
-            Some((data, _)) => {
-                pyramid::level_for(data, grid, tile, options.buffer)?.map(|level| (data, level))
-            }
+            Some((data, _)) => pyramid::level_for(data, grid, tile, options.buffer),
             None => None,
         };
         match level {
-            Some((data, level)) => pyramid::digest(&level, tile, data, &mut hash)?,
+            Some(level) => pyramid::digest(&level, tile, &mut hash)?,
             None => {
                 let layer = std::slice::from_ref(layer);
                 let made = vector_tile(layer, grid, tile, options, &Budget::unlimited())?;
@@ -242,12 +240,12 @@ fn layer_tile(
     let started = Instant::now();
     let warp = snapshot.warp(grid.epsg)?;
     let frame = Frame::new(grid, tile, bbox, options.buffer)?;
-    if let Some(level) = pyramid::level_for(data, grid, tile, options.buffer)? {
+    if let Some(level) = pyramid::level_for(data, grid, tile, options.buffer) {
         let columns = columns(info, layer.fields.as_deref());
         let mut painter = cut::Painter::new(&frame, &warp.to_grid, &info.schema, &columns);
         let encoded = pyramid::encode(&mut painter, &level, tile, data, snapshot.name(), budget)?;
         part.timings = painter.timings.into();
-        part.omitted = pyramid::vanished(&level, tile);
+        part.omitted = pyramid::vanished(&level, tile)?;
         encoded.finish(&mut part.bytes);
         return Ok(part);
     }

@@ -17,11 +17,11 @@ use super::TileError;
 use super::cut::{Encoded, Painter};
 use crate::format::fgb::ValueRef;
 use crate::format::mvt::{EXTENT, GeometryWriter, TileGeometry};
-use crate::format::pyramid::{BASE_BITS, GROUPED_UNITS2, GridBox, LevelFile, NONE};
+use crate::format::pyramid::{GridBox, LevelBlock, LevelFile, NONE, is_grouped};
 use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean};
 use crate::model::{TileCoord, TileGrid};
 use crate::query::Budget;
-use crate::store::{PyramidInfo, StoreError, VectorData};
+use crate::store::{PyramidInfo, VectorData};
 use crate::topology::{Point, cross, doubled_area};
 
 /// Attribute of a face that stands for several features: how many.
@@ -34,29 +34,38 @@ const CHECK_EVERY: usize = 256;
 const EXTENT_SHIFT: u32 = EXTENT.ilog2();
 
 /// The level that answers for a tile, when there is one.
-///
-/// # Errors
-/// When the level's file is damaged.
 pub fn level_for<'a>(
     data: &'a VectorData,
     grid: &TileGrid,
     tile: TileCoord,
     buffer: u32,
-) -> Result<Option<Level<'a>>, StoreError> {
-    let Some(pyramid) = data.pyramid.as_ref().filter(|_| grid.id == GRID) else {
-        return Ok(None);
-    };
+) -> Option<Level<'a>> {
+    let pyramid = data.pyramid.as_ref().filter(|_| grid.id == GRID)?;
     let file = pyramid.level(tile.z)?;
-    Ok(file.filter(|file| buffer == file.margin).map(|file| Level {
+    (buffer == file.margin).then_some(Level {
         file,
         info: &pyramid.info,
-    }))
+        features: data.index.len(),
+    })
 }
 
 /// A level and what its class numbers mean.
 pub struct Level<'a> {
     file: &'a LevelFile,
     info: &'a PyramidInfo,
+    /// Of the layer.
+    features: usize,
+}
+
+impl<'a> Level<'a> {
+    /// The parts that reach into the box.
+    fn blocks(
+        &self,
+        clip: GridBox,
+    ) -> impl Iterator<Item = Result<&'a LevelBlock, TileError>> + use<'a> {
+        let blocks = self.file.blocks(clip, self.features);
+        blocks.map(|block| Ok(block?))
+    }
 }
 
 /// Small joined faces of a class, none of which borders on another.
@@ -95,115 +104,106 @@ pub fn encode(
         out.shapes.feature(None, TileGeometry::Polygon, geometry);
     };
     // Small joined faces of a class are one feature: what frames a feature is more than their rings.
-    let grouped_area = grouped_area(level.file.zoom);
-    let mut groups: BTreeMap<u32, Vec<Group>> = BTreeMap::new();
+    // Those of different parts are kept apart: nobody knows which of them share a border.
+    let mut all_groups: Vec<(u32, Group)> = Vec::new();
     let mut out = Encoded::new(name, columns.len() + 1);
-    let mut cutter = Cutter::new(level.file, tile.x, tile.y);
+    let (origin, clip) = place_of(tile, level.file.margin);
     let mut geometry = GeometryWriter::default();
-    for (i, face_number) in level.file.search(&cutter.clip).into_iter().enumerate() {
-        if i.is_multiple_of(CHECK_EVERY) {
-            budget.check()?;
-        }
-        let started = Instant::now();
-        let face = level.file.face(face_number);
-        if face.feature == NONE && face.area < grouped_area {
-            let groups = groups.entry(face.class).or_default();
-            let arcs = || level.file.arcs_of_face(face_number);
-            // Faces that share a border cannot be parts of one multipolygon.
-            let free = |group: &Group| !arcs().any(|arc| group.arcs.contains(&arc));
-            let at = groups.iter().position(free).unwrap_or(groups.len());
-            if at == groups.len() {
-                groups.push(Group::default());
+    for block in level.blocks(clip) {
+        let block = block?;
+        let mut cutter = Cutter::new(block, origin, clip);
+        let mut groups: BTreeMap<u32, Vec<Group>> = BTreeMap::new();
+        for (i, face_number) in block.search(&clip).into_iter().enumerate() {
+            if i.is_multiple_of(CHECK_EVERY) {
+                budget.check()?;
             }
-            let group = &mut groups[at];
-            let before = group.shapes.len();
-            cutter.cut(face_number, &face.bbox, &mut group.shapes);
-            if group.shapes.len() > before {
-                group.count += u64::from(face.count);
-                group.arcs.extend(arcs());
+            let started = Instant::now();
+            let face = block.face(face_number);
+            if is_grouped(&face, tile.z) {
+                let groups = groups.entry(face.class).or_default();
+                let arcs = || block.arcs_of_face(face_number);
+                // Faces that share a border cannot be parts of one multipolygon.
+                let free = |group: &Group| !arcs().any(|arc| group.arcs.contains(&arc));
+                let at = groups.iter().position(free).unwrap_or(groups.len());
+                if at == groups.len() {
+                    groups.push(Group::default());
+                }
+                let group = &mut groups[at];
+                let before = group.shapes.len();
+                cutter.cut(face_number, &face.bbox, &mut group.shapes);
+                if group.shapes.len() > before {
+                    group.count += u64::from(face.count);
+                    group.arcs.extend(arcs());
+                }
+                painter.timings.clip += started.elapsed();
+                continue;
             }
-            painter.timings.clip += started.elapsed();
-            continue;
-        }
-        geometry.clear();
-        cutter.cut(face_number, &face.bbox, &mut geometry);
-        let cut = Instant::now();
-        painter.timings.clip += cut - started;
-        let alone = face.feature != NONE;
-        if alone {
-            let record = data.index.record(face.feature);
-            let view = data.features.feature(record.offset)?;
-            if !geometry.is_empty() {
-                painter.attributes(&view, &mut out.shapes);
-                out.shapes
-                    .feature(Some(record.id), TileGeometry::Polygon, &geometry);
+            geometry.clear();
+            cutter.cut(face_number, &face.bbox, &mut geometry);
+            let cut = Instant::now();
+            painter.timings.clip += cut - started;
+            let alone = face.feature != NONE;
+            if alone {
+                let record = data.index.record(face.feature);
+                let view = data.features.feature(record.offset)?;
+                if !geometry.is_empty() {
+                    painter.attributes(&view, &mut out.shapes);
+                    out.shapes
+                        .feature(Some(record.id), TileGeometry::Polygon, &geometry);
+                }
+                painter.label(&record, &view, TileGeometry::Polygon, &mut out);
+            } else if !geometry.is_empty() {
+                joined(&mut out, face.class, u64::from(face.count), &geometry);
             }
-            painter.label(&record, &view, TileGeometry::Polygon, &mut out);
-        } else if !geometry.is_empty() {
-            joined(&mut out, face.class, u64::from(face.count), &geometry);
+            painter.timings.encode += cut.elapsed();
         }
-        painter.timings.encode += cut.elapsed();
+        let groups = groups.into_iter();
+        all_groups.extend(groups.flat_map(|(class, g)| g.into_iter().map(move |g| (class, g))));
     }
-    for (class, groups) in groups {
-        for group in groups.iter().filter(|group| group.count > 0) {
-            joined(&mut out, class, group.count, &group.shapes);
-        }
+    all_groups.sort_by_key(|(class, _)| *class);
+    for (class, group) in all_groups.iter().filter(|(_, group)| group.count > 0) {
+        joined(&mut out, *class, group.count, &group.shapes);
     }
     Ok(out)
 }
 
-/// From this area on a joined face is a feature of its own; square units of the base grid.
-fn grouped_area(zoom: u8) -> f64 {
-    let unit = f64::from(1u32 << (BASE_BITS - EXTENT_SHIFT - u32::from(zoom)));
-    GROUPED_UNITS2 * unit * unit
-}
-
-/// How many features of the tile's square the level does not show.
-pub fn vanished(level: &Level<'_>, tile: TileCoord) -> u64 {
-    let min = Point::new(
+/// The tile's first corner and its box with the margin, on the level's grid.
+fn place_of(tile: TileCoord, margin: u32) -> (Point, GridBox) {
+    let origin = Point::new(
         (tile.x << EXTENT_SHIFT) as i32,
         (tile.y << EXTENT_SHIFT) as i32,
     );
+    (origin, tile_box(origin, margin))
+}
+
+/// How many features of the tile's square the level does not show.
+pub fn vanished(level: &Level<'_>, tile: TileCoord) -> Result<u64, TileError> {
+    let (min, _) = place_of(tile, 0);
     let max = Point::new(min.x + EXTENT as i32, min.y + EXTENT as i32);
-    level.file.vanished_in(min, max)
+    let mut count = 0;
+    for block in level.blocks(GridBox { min, max }) {
+        count += block?.vanished_in(min, max);
+    }
+    Ok(count)
 }
 
 /// A hash of all that decides the bytes of a tile, found without cutting it.
-pub fn digest(
-    level: &Level<'_>,
-    tile: TileCoord,
-    data: &VectorData,
-    hash: &mut Xxh3,
-) -> Result<(), TileError> {
-    let clip = Cutter::new(level.file, tile.x, tile.y).clip;
-    hash.update(&vanished(level, tile).to_le_bytes());
-    for number in level.file.search(&clip) {
-        let face = level.file.face(number);
-        hash.update(&face.count.to_le_bytes());
-        // Its area says whether it shares a feature with others.
-        hash.update(&[u8::from(face.area < grouped_area(level.file.zoom))]);
-        if face.feature == NONE {
-            let class = level.info.classes.get(face.class as usize);
-            hash.update(class.map_or("", String::as_str).as_bytes());
-        } else {
-            let record = data.index.record(face.feature);
-            hash.update(&record.id.to_le_bytes());
-            for value in record.label {
-                hash.update(&value.to_le_bytes());
-            }
-            hash.update(&record.label_clearance.to_le_bytes());
-            hash.update(data.features.message(record.offset)?);
+pub fn digest(level: &Level<'_>, tile: TileCoord, hash: &mut Xxh3) -> Result<(), TileError> {
+    hash.update(&vanished(level, tile)?.to_le_bytes());
+    let (_, clip) = place_of(tile, level.file.margin);
+    for block in level.blocks(clip) {
+        let block = block?;
+        hash.update(b"block");
+        for number in block.search(&clip) {
+            hash.update(&block.face(number).digest.to_le_bytes());
         }
-        level
-            .file
-            .each_shape_piece(number, |piece| hash.update(piece));
     }
     Ok(())
 }
 
 /// Cuts faces; keeps its buffers from one to the next.
 struct Cutter<'a> {
-    level: &'a LevelFile,
+    level: &'a LevelBlock,
     /// The tile with its margin.
     clip: GridBox,
     origin: Point,
@@ -239,11 +239,10 @@ struct Event {
 }
 
 impl<'a> Cutter<'a> {
-    /// For the tile `x`, `y` of the level's zoom.
-    fn new(level: &'a LevelFile, x: u32, y: u32) -> Cutter<'a> {
-        let origin = Point::new((x << EXTENT_SHIFT) as i32, (y << EXTENT_SHIFT) as i32);
+    /// For the tile at `origin`, with the box `clip`.
+    fn new(level: &'a LevelBlock, origin: Point, clip: GridBox) -> Cutter<'a> {
         Cutter {
-            clip: tile_box(origin, level.margin),
+            clip,
             level,
             origin,
             ring: Vec::new(),
@@ -685,7 +684,7 @@ fn contains(outline: &[Point], p: Point) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::pyramid::{LevelFace, write_level};
+    use crate::format::pyramid::{LevelFace, LevelWriter, block};
     use crate::geom::grid::{clip_ring, doubled_area as local_area};
     use crate::topology::{ClipLines, Rings, build, snap, trace};
 
@@ -782,10 +781,16 @@ mod tests {
             let rings = trace(&arcs);
             let path = dir.path().join(format!("{seed}.level"));
             let describe = |_| LevelFace::default();
-            write_level(&path, ZOOM, MARGIN as u32, &arcs, &rings, &[], describe).unwrap();
+            let mut writer = LevelWriter::create(&path, ZOOM, MARGIN as u32).unwrap();
+            writer.push(&block(&arcs, &rings, &[], describe)).unwrap();
+            writer.finish().unwrap();
             let level = LevelFile::open(&path).unwrap();
+            let Some(level) = level.unchecked_blocks().first() else {
+                continue;
+            };
             for (x, y) in (0..6).flat_map(|x| (0..6).map(move |y| (x, y))) {
-                let mut cutter = Cutter::new(&level, x, y);
+                let (origin, clip) = place_of(TileCoord { z: ZOOM, x, y }, MARGIN as u32);
+                let mut cutter = Cutter::new(level, origin, clip);
                 for face in level.search(&cutter.clip) {
                     let bbox = level.face(face).bbox;
                     cutter.used = 0;

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::merge::{FAR_OFF, cell_of_arc, cell_of_face, dissolve, swept};
+use super::merge::{FAR_OFF, cell_of_arc, cell_of_face, dissolve, is_frontier, swept};
 use super::{Arcs, Balance, Effort, Face, MergeOptions, NONE, Slack, areas_of, simplify};
 
 /// By how much borders may move.
@@ -25,7 +25,8 @@ pub fn generalise(
     tolerance: Tolerance,
 ) -> Arcs {
     let mut crowded: HashSet<u64> = HashSet::new();
-    let mut arcs = simplify(&arcs, |_| tolerance.fine, Some(merge.pixels));
+    let slack = |arc: usize| (!is_frontier(arcs.sides[arc], faces)).then_some(tolerance.fine);
+    let mut arcs = simplify(&arcs, slack, Some(merge.pixels));
     for effort in Effort::ALL {
         let merge = MergeOptions { effort, ..*merge };
         let (linked, report) = dissolve(&arcs, faces, balance, &merge);
@@ -55,9 +56,15 @@ fn thin(
         !crowded.is_empty() && crowded.contains(&cell_of_arc(arcs, arc, merge.cell_shift))
     };
     // What the layer leaves out stays out: no neighbour makes up for what its rim loses.
-    let slack = |arc: usize| match is_crowded(arc) && !arcs.sides[arc].contains(&NONE) {
-        true => tolerance.coarse,
-        false => tolerance.fine,
+    let slack = |arc: usize| {
+        let sides = arcs.sides[arc];
+        if is_frontier(sides, faces) {
+            None
+        } else if is_crowded(arc) && !sides.contains(&NONE) {
+            Some(tolerance.coarse)
+        } else {
+            Some(tolerance.fine)
+        }
     };
     let thinned = simplify(arcs, slack, Some(merge.pixels));
     if crowded.is_empty() {
@@ -188,6 +195,7 @@ mod tests {
             count: 1,
             place,
             runner_up: NONE,
+            joined: NONE,
             is_nameless: false,
         }
     }
@@ -223,7 +231,7 @@ mod tests {
         };
         let crowded = HashSet::from([0]);
         let shown = |arcs: &Arcs| areas_of(arcs, 65)[1..].iter().sum::<f64>();
-        let coarse = simplify(&arcs, |_| tolerance.coarse, Some(merge.pixels));
+        let coarse = simplify(&arcs, |_| Some(tolerance.coarse), Some(merge.pixels));
         let lost = (truth - shown(&coarse)) / whole;
         assert!(lost > 0.01, "{lost}");
         let balance = Balance::default();

@@ -22,6 +22,9 @@ use super::pixels::{Middles, cell_of};
 use super::{Arcs, NONE, Pixels, Point};
 
 /// What is known of a face. A face that joined another keeps its entry.
+///
+/// A face with a count of 0 that has joined none lies in another part of the layer and is looked
+/// after there: borders with it, the *frontier*, stay as they are, and nothing joins it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Face {
     /// Grid units squared.
@@ -30,6 +33,8 @@ pub struct Face {
     pub class: u32,
     /// How many faces it stands for; 0 when it has joined another.
     pub count: u32,
+    /// The face it has joined; [`NONE`] when it has joined none.
+    pub joined: u32,
     /// A position in or near it.
     pub place: Point,
     /// A class other than its own that it holds as well; [`NONE`] when it holds none.
@@ -128,13 +133,44 @@ pub(super) fn cell_of_face(face: &Face, cell_shift: u32) -> u64 {
 }
 
 /// Area by which each class is over- or under-represented, per cell and class. Carried from
-/// level to level by [`Balance::coarser`].
+/// level to level by [`Balance::coarser`], and from part to part of the layer by its entries.
 #[derive(Debug, Clone, Default)]
 pub struct Balance {
     surplus: HashMap<(u64, u32), f64>,
 }
 
+/// What a class has too much of in a cell; grid units squared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BalanceEntry {
+    pub cell: u64,
+    pub class: u32,
+    pub surplus: f64,
+}
+
 impl Balance {
+    /// Of the entries of another one, or of some of them.
+    pub fn of_entries(entries: impl IntoIterator<Item = BalanceEntry>) -> Balance {
+        let entries = entries.into_iter();
+        Balance {
+            surplus: entries.map(|e| ((e.cell, e.class), e.surplus)).collect(),
+        }
+    }
+
+    /// By cell and class.
+    pub fn entries(&self) -> Vec<BalanceEntry> {
+        let entries = self.surplus.iter();
+        let mut entries: Vec<BalanceEntry> = entries
+            .filter(|(_, surplus)| **surplus != 0.0)
+            .map(|(&(cell, class), &surplus)| BalanceEntry {
+                cell,
+                class,
+                surplus,
+            })
+            .collect();
+        entries.sort_unstable_by_key(|e| (e.cell, e.class));
+        entries
+    }
+
     /// The sums over the four cells that make up each cell of the next coarser level.
     pub fn coarser(&self) -> Balance {
         // Sorted, because floating-point sums depend on the order.
@@ -188,9 +224,18 @@ pub fn dissolve(
     if report.merged == 0 {
         return (arcs.clone(), report);
     }
-    let parent = std::mem::take(&mut merger.parent);
     drop(merger);
-    (relink(arcs, &parent), report)
+    (link(arcs, faces), report)
+}
+
+/// True for the sides of a border with a face of another part of the layer.
+pub(super) fn is_frontier(sides: [u32; 2], faces: &[Face]) -> bool {
+    sides.iter().any(|&face| {
+        face != NONE && {
+            let face = &faces[face as usize];
+            face.count == 0 && face.joined == NONE
+        }
+    })
 }
 
 /// Evens class areas out after rounding: `shown` is what each face came to on the map (0 for one
@@ -287,8 +332,9 @@ impl<'a> Merger<'a> {
         let cell_of_face: Vec<u32> = faces.iter().map(|face| cell(face.place)).collect();
         let mut cell_cost = vec![0i64; cell_key.len()];
         for arc in 0..arcs.len() {
-            let sides = arcs.sides[arc].iter().filter(|&&face| face != NONE).count();
-            cell_cost[cell_of_arc[arc] as usize] += i64::from(cost[arc]) * sides as i64;
+            let sides = arcs.sides[arc].iter();
+            let sides = sides.filter(|&&face| face != NONE && faces[face as usize].count > 0);
+            cell_cost[cell_of_arc[arc] as usize] += i64::from(cost[arc]) * sides.count() as i64;
         }
         for (i, face) in faces.iter().enumerate().filter(|(_, face)| face.count > 0) {
             cell_cost[cell_of_face[i] as usize] += i64::from(options.cost.of(face));
@@ -513,7 +559,7 @@ impl<'a> Merger<'a> {
             let other = self.arcs.sides[arc][1 - (entry & 1) as usize];
             if other != NONE {
                 let other = self.root(other);
-                if other != face {
+                if other != face && self.faces[other as usize].count > 0 {
                     borders.push((other, self.length[arc]));
                 }
             }
@@ -621,6 +667,7 @@ impl<'a> Merger<'a> {
             class,
             count: small.count + large.count,
             place: large.place,
+            joined: NONE,
             is_nameless: large.is_nameless,
         };
         self.cell_cost[cell_into as usize] +=
@@ -628,6 +675,7 @@ impl<'a> Merger<'a> {
         let middles = self.middles[face as usize];
         self.middles[into as usize].add(middles);
         self.faces[face as usize].count = 0;
+        self.faces[face as usize].joined = into;
         self.report.merged += 1;
     }
 }
@@ -683,11 +731,11 @@ fn measure(points: &[Point], unit_shift: u32) -> (f32, u32) {
 }
 
 /// Gives arcs the faces that theirs joined, drops the ones between equals and links the rest
-/// where only two of them meet.
-fn relink(arcs: &Arcs, parent: &[u32]) -> Arcs {
+/// where only two of them meet, but for the frontier.
+pub fn link(arcs: &Arcs, faces: &[Face]) -> Arcs {
     let root = |mut face: u32| {
-        while face != NONE && parent[face as usize] != face {
-            face = parent[face as usize];
+        while face != NONE && faces[face as usize].joined != NONE {
+            face = faces[face as usize].joined;
         }
         face
     };
@@ -717,7 +765,7 @@ fn relink(arcs: &Arcs, parent: &[u32]) -> Arcs {
     for group in ends.chunk_by(|a, b| a.0 == b.0) {
         if let [(_, one), (_, two)] = *group {
             let [left, right] = leaving(one);
-            if leaving(two) == [right, left] {
+            if leaving(two) == [right, left] && !is_frontier([left, right], faces) {
                 link[one as usize] = two;
                 link[two as usize] = one;
             }
@@ -806,6 +854,7 @@ mod tests {
                 count: 1,
                 place: Point::new(x, 0),
                 runner_up: NONE,
+                joined: NONE,
                 is_nameless: false,
             });
         }

@@ -28,12 +28,13 @@ mod trace;
 pub use generalise::{Tolerance, generalise};
 pub use index::PointIndex;
 pub use merge::{
-    Balance, Effort, Face, FaceCost, MergeOptions, MergeReport, areas_of, dissolve, even_out,
+    Balance, BalanceEntry, Effort, Face, FaceCost, MergeOptions, MergeReport, areas_of, dissolve,
+    even_out, link,
 };
 pub use mesh::build;
 pub use node::node_unmatched;
 pub use overlap::{Overlaps, resolve_overlaps};
-pub use pixels::Pixels;
+pub use pixels::{Pixels, cell_of};
 
 pub use simplify::{Slack, simplify};
 pub use snap::{ClipLines, snap};

@@ -11,11 +11,12 @@ use super::{Arcs, NONE, Point, PointIndex};
 /// Arcs with another course: number and new points.
 pub(super) type Changed = Vec<(u32, Vec<Point>)>;
 
-/// Closes unmatched borders; `tolerance` is in grid units. Says how many vertices were put in.
-pub fn node_unmatched(arcs: Arcs, tolerance: i32) -> (Arcs, u64) {
+/// Closes unmatched borders; `tolerance` is in grid units. For every vertex that was put in: the
+/// face whose border got it.
+pub fn node_unmatched(arcs: Arcs, tolerance: i32) -> (Arcs, Vec<u32>) {
     let (changed, vertices) = insert_vertices(&arcs, tolerance);
-    if vertices == 0 {
-        return (arcs, 0);
+    if vertices.is_empty() {
+        return (arcs, vertices);
     }
     (rejoined(&arcs, changed), vertices)
 }
@@ -46,7 +47,7 @@ pub(super) fn rejoined(arcs: &Arcs, mut changed: Changed) -> Arcs {
 }
 
 /// Puts vertices of unmatched borders into unmatched borders they lie on.
-fn insert_vertices(arcs: &Arcs, tolerance: i32) -> (Changed, u64) {
+fn insert_vertices(arcs: &Arcs, tolerance: i32) -> (Changed, Vec<u32>) {
     let open: Vec<usize> = (0..arcs.len())
         .filter(|&arc| arcs.sides[arc].contains(&NONE))
         .collect();
@@ -55,11 +56,11 @@ fn insert_vertices(arcs: &Arcs, tolerance: i32) -> (Changed, u64) {
         .flat_map(|&arc| arcs.points_of(arc).iter().copied())
         .collect();
     if vertices.is_empty() {
-        return (Changed::new(), 0);
+        return (Changed::new(), Vec::new());
     }
     let index = PointIndex::new(&vertices, typical_spacing(&vertices));
     let mut all = Changed::new();
-    let mut count = 0;
+    let mut inserted = Vec::new();
     let mut hits: Vec<(f64, Point)> = Vec::new();
     let mut any = false;
     for &arc in &open {
@@ -78,7 +79,8 @@ fn insert_vertices(arcs: &Arcs, tolerance: i32) -> (Changed, u64) {
             });
             hits.sort_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
             hits.dedup_by_key(|hit| hit.1);
-            count += hits.len() as u64;
+            let [left, right] = arcs.sides[arc];
+            inserted.extend(hits.iter().map(|_| left.min(right)));
             course.extend(hits.iter().map(|hit| hit.1));
             course.push(b);
         }
@@ -87,9 +89,9 @@ fn insert_vertices(arcs: &Arcs, tolerance: i32) -> (Changed, u64) {
     }
     // Even an arc that got no vertex may now coincide with one that did.
     if any {
-        (all, count)
+        (all, inserted)
     } else {
-        (Changed::new(), 0)
+        (Changed::new(), Vec::new())
     }
 }
 
@@ -131,7 +133,7 @@ mod tests {
         let arcs = build(&rings);
         assert_eq!(shared(&arcs), 1);
         let (arcs, vertices) = node_unmatched(arcs, 2);
-        assert_eq!(vertices, 1);
+        assert_eq!(vertices.len(), 1);
         assert_eq!(shared(&arcs), 3);
     }
 
@@ -141,6 +143,6 @@ mod tests {
         rings.push(0, ring(&[(0, 0), (100, 0), (100, 200), (0, 200)]));
         rings.push(1, ring(&[(100, 0), (200, 0), (200, 200), (100, 200)]));
         let arcs = build(&rings);
-        assert_eq!(node_unmatched(arcs.clone(), 3), (arcs, 0));
+        assert_eq!(node_unmatched(arcs.clone(), 3), (arcs, Vec::new()));
     }
 }

@@ -18,10 +18,10 @@ use super::node::rejoined;
 use super::{Arcs, NONE, Point, cross, snap};
 
 /// What was found and done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overlaps {
-    /// Pairs of edges that cross.
-    pub crossings: u64,
+    /// For every pair of edges that cross: the lowest face beside them.
+    pub crossings: Vec<u32>,
     pub clusters: u64,
     /// Clusters that are too large to be errors, and stay as they are.
     pub clusters_left: u64,
@@ -39,14 +39,21 @@ pub fn resolve_overlaps(arcs: Arcs) -> (Arcs, Overlaps) {
         .iter()
         .for_each(|&end| is_last[end as usize - 1] = true);
     let crossings = crossing_edges(&arcs.points, |i| !is_last[i]);
+    let arc_of = |vertex: u32| arcs.ends.partition_point(|&end| end <= vertex) as u32;
+    let lowest = |arc: u32| {
+        let [left, right] = arcs.sides[arc as usize];
+        left.min(right)
+    };
     let mut report = Overlaps {
-        crossings: crossings.len() as u64,
+        crossings: crossings
+            .iter()
+            .map(|&(i, j)| lowest(arc_of(i)).min(lowest(arc_of(j))))
+            .collect(),
         ..Overlaps::default()
     };
     if crossings.is_empty() {
         return (arcs, report);
     }
-    let arc_of = |vertex: u32| arcs.ends.partition_point(|&end| end <= vertex) as u32;
     let clusters = clusters(
         &arcs,
         crossings.iter().map(|&(i, j)| [arc_of(i), arc_of(j)]),
@@ -351,7 +358,7 @@ mod tests {
         assert_eq!(
             report,
             Overlaps {
-                crossings: 2,
+                crossings: vec![4, 4],
                 clusters: 1,
                 clusters_left: 0
             }
@@ -392,7 +399,7 @@ mod tests {
             ]),
         );
         let (arcs, report) = resolve_overlaps(build(&rings));
-        assert_eq!(report.crossings, 1);
+        assert_eq!(report.crossings.len(), 1);
         let areas = areas(&arcs);
         assert_eq!(areas[&1] + areas[&2] + areas[&3], 2 * 200 * 200);
         assert!(

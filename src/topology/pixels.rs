@@ -258,7 +258,7 @@ impl Pixels {
 }
 
 /// The cell of `2^shift` units that holds a position.
-pub(super) fn cell_of(p: Point, shift: u32) -> u64 {
+pub fn cell_of(p: Point, shift: u32) -> u64 {
     (u64::from(p.x as u32 >> shift) << 32) | u64::from(p.y as u32 >> shift)
 }
 

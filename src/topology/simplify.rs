@@ -25,10 +25,10 @@ pub struct Slack {
     pub distance: f64,
 }
 
-/// Removes vertices as far as the slack of their arc goes.
+/// Removes vertices as far as the slack of their arc goes; arcs without any stay as they are.
 pub fn simplify(
     arcs: &Arcs,
-    slack: impl Fn(usize) -> Slack + Sync,
+    slack: impl Fn(usize) -> Option<Slack> + Sync,
     pixels: Option<Pixels>,
 ) -> Arcs {
     let index = PointIndex::new(&arcs.points, typical_spacing(&arcs.points) * 1.5);
@@ -38,7 +38,11 @@ pub fn simplify(
             let mut out = Arcs::default();
             for arc in chunk {
                 let range = arcs.range(arc);
-                worker.run(arcs, &index, range.start, range.end, slack(arc), pixels);
+                let Some(slack) = slack(arc) else {
+                    out.push(arcs.points_of(arc).iter().copied(), arcs.sides[arc]);
+                    continue;
+                };
+                worker.run(arcs, &index, range.start, range.end, slack, pixels);
                 let kept = worker.kept(range.len());
                 out.push(
                     kept.map(|i| arcs.points[range.start + i as usize]),
@@ -233,10 +237,12 @@ mod tests {
         points.iter().map(|&(x, y)| Point::new(x, y)).collect()
     }
 
-    fn area(doubled_area: i64) -> impl Fn(usize) -> Slack {
-        move |_| Slack {
-            doubled_area,
-            distance: 0.0,
+    fn area(doubled_area: i64) -> impl Fn(usize) -> Option<Slack> {
+        move |_| {
+            Some(Slack {
+                doubled_area,
+                distance: 0.0,
+            })
         }
     }
 
@@ -251,9 +257,11 @@ mod tests {
         let mut arcs = Arcs::default();
         arcs.push((0..40).map(wave), [0, 1]);
         for distance in [1.0, 3.0, 9.0, 27.0] {
-            let slack = move |_| Slack {
-                doubled_area: 0,
-                distance,
+            let slack = move |_| {
+                Some(Slack {
+                    doubled_area: 0,
+                    distance,
+                })
             };
             let out = simplify(&arcs, slack, None);
             for pair in out.points.windows(2) {
