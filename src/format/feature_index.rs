@@ -300,6 +300,11 @@ impl FeatureIndex {
         FeatureRecord::from_bytes(bytes.try_into().expect("the bytes of a record"))
     }
 
+    /// Lets go of the pages read so far; they are read again when they are asked for.
+    pub fn let_go(&self) {
+        super::let_go(&self.map);
+    }
+
     /// Features whose box meets `bbox` and whose size is at least `min_size`.
     ///
     /// `go_on` is asked once per node; when it says no, the search stops and returns `None`.

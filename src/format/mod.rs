@@ -38,3 +38,10 @@ pub enum FormatError {
         source: std::io::Error,
     },
 }
+
+/// Drops the pages of a mapped file from this process' memory.
+fn let_go(map: &memmap2::Mmap) {
+    // SAFETY: the mapping is shared and read-only, so dropped pages come back from the file as
+    // they were. A refusal costs memory only.
+    let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+}

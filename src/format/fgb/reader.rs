@@ -85,6 +85,12 @@ impl FgbFile {
         self.count
     }
 
+    /// Lets go of the pages read so far; they are read again when they are asked for. For those
+    /// who go through the whole file once.
+    pub fn let_go(&self) {
+        super::super::let_go(&self.map);
+    }
+
     /// The feature whose message starts at `offset` of the feature section.
     pub fn feature(&self, offset: u64) -> Result<FeatureView<'_>, FormatError> {
         let message = self.message(offset)?;

@@ -35,6 +35,12 @@ pub struct Features {
 }
 
 impl Features {
+    /// Of the files' pages memory need hold those only that are read at the moment.
+    pub fn let_go(&self) {
+        self.file.let_go();
+        self.index.let_go();
+    }
+
     pub fn open(layer: &Layer<'_>) -> Result<Features, super::IngestError> {
         Ok(Features {
             file: FgbFile::open(&layer.dir.join(FEATURES_FILE)).map_err(StoreError::from)?,
@@ -111,6 +117,7 @@ pub fn gather(features: &Features, schema: &Schema) -> Result<Known, StoreError>
             known.faces.push(face);
             known.looks.push(look);
         }
+        features.let_go();
     }
     if known.classes.len() > MOST_CLASSES {
         known.faces.iter_mut().for_each(|face| face.class = NONE);

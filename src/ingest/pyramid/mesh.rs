@@ -57,6 +57,7 @@ pub fn mesh(
             Ok(geometry.map_or_else(Shape::default, |g| Shape::of(&g, &features.warp)))
         })
         .collect::<Result<_, StoreError>>()?;
+    features.let_go();
     let is_own = |local: u32| part.own.binary_search(&read[local as usize]).is_ok();
     let mut rings = Rings::default();
     let mut areas = Vec::with_capacity(part.own.len());

@@ -267,7 +267,7 @@ impl Work<'_> {
             let mut now = ArcStore::create(self.dir)?;
             // Nobody sees what another part has done before all are done.
             let mut balances_after: Vec<Vec<BalanceEntry>> = Vec::with_capacity(parts.len());
-            let mut faces_after: Vec<Vec<Face>> = Vec::with_capacity(parts.len());
+            let mut faces_after: Vec<(u32, Face)> = Vec::new();
             let jobs: Vec<(&Part, Vec<BalanceEntry>)> = parts.iter().zip(balances).collect();
             in_order(
                 &jobs,
@@ -281,12 +281,12 @@ impl Work<'_> {
                     for (&number, count) in part.own.iter().zip(done.vertices) {
                         vertices[number as usize] = count;
                     }
-                    faces_after.push(done.faces);
+                    faces_after.extend(changed(faces, part, done.faces));
                     balances_after.push(done.balance);
                     Ok(())
                 },
             )?;
-            put_back(&mut known.faces, &parts, faces_after);
+            put_back(&mut known.faces, faces_after);
             before = now;
             let faces = &known.faces;
             for part in &mut parts {
@@ -307,27 +307,28 @@ impl Work<'_> {
             };
             let mut shown_areas: BTreeMap<u32, f64> = BTreeMap::new();
             let mut left: Vec<BalanceEntry> = Vec::new();
-            let mut faces_shown: Vec<Vec<Face>> = Vec::with_capacity(parts.len());
+            let mut faces_shown: Vec<(u32, Face)> = Vec::new();
             let jobs: Vec<(&Part, Vec<BalanceEntry>)> = parts.iter().zip(balances_after).collect();
             in_order(
                 &jobs,
                 |(part, balance)| {
                     self.check()?;
-                    Ok::<_, IngestError>(step.show(faces, part, &before, balance)?)
+                    let done = step.show(faces, part, &before, balance)?;
+                    Ok::<_, IngestError>((*part, done))
                 },
-                |done: Shown| {
+                |(part, done): (&Part, Shown)| {
                     file.push(&done.block).map_err(io)?;
                     info.count(&done);
                     for (class, area) in done.class_areas {
                         *shown_areas.entry(class).or_insert(0.0) += area;
                     }
-                    faces_shown.push(done.faces);
+                    faces_shown.extend(changed(faces, part, done.faces));
                     left.extend(done.balance);
                     Ok(())
                 },
             )?;
             file.finish().map_err(io)?;
-            put_back(&mut known.faces, &parts, faces_shown);
+            put_back(&mut known.faces, faces_shown);
             let merged = known.faces.iter().filter(|face| face.count > 1);
             info.merged_features = merged.map(|face| u64::from(face.count)).sum();
             let error: f64 = truth
@@ -343,12 +344,15 @@ impl Work<'_> {
     }
 }
 
-/// Gives the layer the faces of its parts as they have become.
-fn put_back(faces: &mut [Face], parts: &[Part], of_parts: Vec<Vec<Face>>) {
-    for (part, own) in parts.iter().zip(of_parts) {
-        for (&number, face) in part.own.iter().zip(own) {
-            faces[number as usize] = face;
-        }
+/// The faces of a part that are not what they were.
+fn changed(before: &[Face], part: &Part, after: Vec<Face>) -> impl Iterator<Item = (u32, Face)> {
+    let faces = part.own.iter().copied().zip(after);
+    faces.filter(|(number, face)| before[*number as usize] != *face)
+}
+
+fn put_back(faces: &mut [Face], changed: Vec<(u32, Face)>) {
+    for (number, face) in changed {
+        faces[number as usize] = face;
     }
 }
 
