@@ -741,7 +741,16 @@ fn edit(features: &mut Vec<Feature>, gone: &mut Vec<Feature>, seed: i64) {
 
 #[test]
 fn updates_after_edits_of_all_kinds_leave_what_a_whole_run_makes() {
-    let (dir, store, snapshot) = workspace();
+    edits_and_updates(u64::MAX);
+}
+
+#[test]
+fn so_they_do_where_the_layer_was_worked_on_in_many_parts() {
+    edits_and_updates(8_000);
+}
+
+fn edits_and_updates(part_vertices: u64) {
+    let (dir, store, snapshot) = workspace_in_parts(part_vertices);
     let updating = ArchiveOptions {
         update: true,
         ..options(0, 14)
@@ -759,7 +768,7 @@ fn updates_after_edits_of_all_kinds_leave_what_a_whole_run_makes() {
             features[9].values[0] = Value::Text("0001".into());
             features.retain(|f| f.geometry.as_ref().unwrap().xy[0] > 104.03);
         }
-        let edited = layer(&store, features.clone());
+        let edited = layer_in_parts(&store, features.clone(), part_vertices);
         let whole = path(&format!("whole{seed}.pmtiles"));
         let all = write(&edited, &options(0, 14), &Target::of_path(&whole), |_| true).unwrap();
         for archive in [&kept, &database] {

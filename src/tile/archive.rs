@@ -19,11 +19,12 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::area::Area;
-use super::update::{Digests, Manner, Record};
+use super::update::{Digests, Manner, Record, Unchanged};
 use super::{Options as TileOptions, TileError, TileLayer, pyramid, tile_digest, vector_tile};
 use crate::format::FormatError;
 use crate::format::mbtiles::MbtilesWriter;
 use crate::format::pmtiles::{self, PmtilesWriter};
+use crate::format::pyramid::EXTENT_BITS;
 use crate::geom::{Bbox, hilbert};
 use crate::model::{GridError, TileContent, TileCoord, TileGrid};
 use crate::query::{Budget, Stop};
@@ -238,28 +239,33 @@ fn run(
     about: &About<'_>,
     report: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<ArchiveReport, ArchiveError> {
-    let mut tiles = Vec::new();
-    for zoom in options.min_zoom..=options.max_zoom {
-        let of_zoom = tiles_of_zoom(maker, grid, zoom, options)?;
-        tiles.extend(shard_of(&of_zoom, options.shard));
-    }
-    let total = tiles.len() as u64;
+    let known = |path: &Path, manner: Manner| {
+        let (words, limits) = (words(maker, grid, options), limits(options));
+        Digests::open(path, &words, &limits, manner)
+    };
     let mut digests = match (options.update, target) {
         (false, _) => None,
-        (true, Target::Pmtiles(path)) => {
-            let words = words(maker, grid, options);
-            Some(Digests::open(path, &words, Manner::Copy)?)
-        }
-        (true, Target::Mbtiles(path)) => {
-            let words = words(maker, grid, options);
-            Some(Digests::open(path, &words, Manner::InPlace)?)
-        }
+        (true, Target::Pmtiles(path)) => Some(known(path, Manner::Copy)?),
+        (true, Target::Mbtiles(path)) => Some(known(path, Manner::InPlace)?),
         (true, Target::Directory(_)) => {
             return Err(ArchiveError::UpdateOfFormat {
                 format: "directory",
             });
         }
     };
+    let mut tiles = Vec::new();
+    for zoom in options.min_zoom..=options.max_zoom {
+        let of_zoom = match &mut digests {
+            Some(digests) => candidates(maker, grid, zoom, options, digests)?,
+            None => None,
+        };
+        let of_zoom = match of_zoom {
+            Some(of_zoom) => of_zoom,
+            None => tiles_of_zoom(maker, grid, zoom, options)?,
+        };
+        tiles.extend(shard_of(&of_zoom, options.shard));
+    }
+    let total = tiles.len() as u64;
     let mut sink = Sink::open(
         target,
         grid,
@@ -271,6 +277,9 @@ fn run(
         resumed: sink.skip_done(&mut tiles),
         ..ArchiveReport::default()
     };
+    if let Some(digests) = digests.as_mut().filter(|_| result.resumed > 0) {
+        digests.is_incomplete();
+    }
     let mut done = total - tiles.len() as u64;
     let mut waiting: Vec<Packed> = Vec::new();
     for batch in tiles.chunks(BATCH) {
@@ -285,12 +294,11 @@ fn run(
                 batch
                     .par_iter()
                     .with_max_len(8)
-                    .map_init(Packer::new, |packer, &(key, tile)| {
+                    .map_init(Packer::new, |packer, &candidate| {
                         let job = Job {
                             maker,
                             grid,
-                            key,
-                            tile,
+                            candidate,
                             options: &options.tile,
                         };
                         packer.pack(&job, digests.as_ref(), sink_packs(target))
@@ -342,6 +350,19 @@ struct Packed {
 }
 
 impl Packed {
+    fn reused(key: u64, tile: TileCoord, known: Unchanged) -> Packed {
+        Packed {
+            key,
+            tile,
+            bytes: known.bytes,
+            raw_bytes: u64::from(known.record.raw_bytes),
+            packed_bytes: u64::from(known.record.packed_bytes),
+            omitted: 0,
+            digest: known.record.digest,
+            reused: true,
+        }
+    }
+
     fn record(&self) -> Record {
         // Tiles are far below these limits; one that is not is made again.
         Record {
@@ -352,12 +373,20 @@ impl Packed {
     }
 }
 
+/// A tile that may have something in it. They sort into the order of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    key: u64,
+    tile: TileCoord,
+    /// Nothing has changed where it is.
+    is_unchanged: bool,
+}
+
 /// A tile to be made.
 struct Job<'a> {
     maker: Maker<'a>,
     grid: &'a TileGrid,
-    key: u64,
-    tile: TileCoord,
+    candidate: Candidate,
     options: &'a TileOptions,
 }
 
@@ -382,29 +411,24 @@ impl Packer {
         let &Job {
             maker,
             grid,
-            key,
-            tile,
+            candidate,
             options,
         } = job;
+        let Candidate { key, tile, .. } = candidate;
         let layers = match maker {
             Maker::Vector(layers) => layers,
             Maker::Pictures(pictures) => return picture(pictures, key, tile),
         };
+        let certain = digests.filter(|_| candidate.is_unchanged);
+        if let Some(known) = certain.and_then(|digests| digests.certain(key, tile)) {
+            return Ok(Packed::reused(key, tile, known));
+        }
         let digest = match digests {
             None => 0,
             Some(_) => tile_digest(layers, grid, tile, options)?,
         };
         if let Some(known) = digests.and_then(|digests| digests.unchanged(key, tile, digest)) {
-            return Ok(Packed {
-                key,
-                tile,
-                bytes: known.bytes,
-                raw_bytes: u64::from(known.record.raw_bytes),
-                packed_bytes: u64::from(known.record.packed_bytes),
-                omitted: 0,
-                digest,
-                reused: true,
-            });
+            return Ok(Packed::reused(key, tile, known));
         }
         let made = vector_tile(layers, grid, tile, options, &Budget::unlimited())?;
         let raw_bytes = made.bytes.len() as u64;
@@ -471,13 +495,117 @@ fn key_of(grid: &TileGrid, tile: TileCoord) -> u64 {
     }
 }
 
+/// Which tiles are asked for.
+struct Limits<'a> {
+    grid: &'a TileGrid,
+    boxes: [Option<Bbox>; 2],
+    area: Option<&'a Area>,
+}
+
+impl Limits<'_> {
+    fn of<'a>(grid: &'a TileGrid, options: &'a ArchiveOptions) -> Limits<'a> {
+        let area = options.area_in_grid.as_ref();
+        Limits {
+            grid,
+            // The box of an area tells most tiles apart before there is a list of them.
+            boxes: [options.bbox_in_grid, area.map(Area::bbox)],
+            area,
+        }
+    }
+
+    fn box_allows(&self, tile: TileCoord) -> Result<bool, GridError> {
+        let bbox = self.grid.tile_bbox(tile)?;
+        Ok(self
+            .boxes
+            .iter()
+            .flatten()
+            .all(|limit| bbox.intersects(limit)))
+    }
+
+    /// Leaves the tiles that meet the area.
+    fn within_area(&self, tiles: Vec<Candidate>) -> Result<Vec<Candidate>, GridError> {
+        let Some(area) = self.area else {
+            return Ok(tiles);
+        };
+        let tiles = tiles.into_par_iter().map(|candidate| {
+            let meets = area.meets(&self.grid.tile_bbox(candidate.tile)?);
+            Ok(meets.then_some(candidate))
+        });
+        let tiles: Vec<Option<Candidate>> = tiles.collect::<Result<_, GridError>>()?;
+        Ok(tiles.into_iter().flatten().collect())
+    }
+}
+
+/// The same where it is known what a zoom was made of: only tiles where something has changed are
+/// to be looked at. `None` when nothing is known.
+fn candidates(
+    maker: Maker<'_>,
+    grid: &TileGrid,
+    zoom: u8,
+    options: &ArchiveOptions,
+    digests: &mut Digests,
+) -> Result<Option<Vec<Candidate>>, ArchiveError> {
+    let buffer = options.tile.buffer;
+    let mut blocks = Vec::new();
+    for snapshot in maker.snapshots() {
+        let of_layer = snapshot
+            .vector()
+            .and_then(|(data, _)| pyramid::blocks_of_zoom(data, grid, zoom, buffer));
+        match of_layer {
+            Some(of_layer) => blocks.extend(of_layer),
+            None => return Ok(None),
+        }
+    }
+    let known = digests.compare(zoom, blocks, buffer, EXTENT_BITS);
+    // A shard is a run of the list of all tiles, which is not made here.
+    let Some(known) = known.filter(|_| options.shard.is_none()) else {
+        return Ok(None);
+    };
+    let candidate = |key: u64, is_unchanged: bool| {
+        let (z, x, y) = pmtiles::tile_of_id(key)?;
+        Some(Candidate {
+            key,
+            tile: TileCoord { z, x, y },
+            is_unchanged,
+        })
+    };
+    let unchanged = known.unchanged.iter().map(|&key| candidate(key, true));
+    let doubtful = known.doubtful.iter().map(|&key| candidate(key, false));
+    let mut tiles: Vec<Candidate> = unchanged.chain(doubtful).flatten().collect();
+    let limits = Limits::of(grid, options);
+    let mut new = Vec::new();
+    let last = (1u32 << zoom) - 1;
+    for bbox in known.new_boxes {
+        let margin = buffer as i32;
+        let range = |low: i32, high: i32| {
+            let at = |v: i32| ((v.max(0) as u32) >> EXTENT_BITS).min(last);
+            at(low - margin)..=at(high + margin)
+        };
+        for x in range(bbox.min.x, bbox.max.x) {
+            for y in range(bbox.min.y, bbox.max.y) {
+                let tile = TileCoord { z: zoom, x, y };
+                if limits.box_allows(tile)? {
+                    new.extend(candidate(key_of(grid, tile), false));
+                }
+            }
+        }
+    }
+    new.par_sort_unstable();
+    new.dedup();
+    let mut new = limits.within_area(new)?;
+    new.retain(|tile| known.doubtful.binary_search(&tile.key).is_err());
+    tiles.extend(new);
+    tiles.par_sort_unstable();
+    Ok(Some(tiles))
+}
+
 /// The tiles of a zoom that may have something in them, in the order of the work.
 fn tiles_of_zoom(
     maker: Maker<'_>,
     grid: &TileGrid,
     zoom: u8,
     options: &ArchiveOptions,
-) -> Result<Vec<(u64, TileCoord)>, ArchiveError> {
+) -> Result<Vec<Candidate>, ArchiveError> {
     let matrix = grid.matrix(u32::from(zoom))?;
     let unit = matrix.cell_size * f64::from(matrix.tile_size_px[0])
         / f64::from(crate::format::mvt::EXTENT);
@@ -485,13 +613,11 @@ fn tiles_of_zoom(
         Maker::Vector(_) => unit * f64::from(options.tile.buffer),
         Maker::Pictures(_) => 0.0,
     };
-    // The box of an area tells most tiles apart before there is a list of them.
-    let area = options.area_in_grid.as_ref().map(Area::bbox);
-    let limits = [options.bbox_in_grid, area];
-    let mut tiles: Vec<(u64, TileCoord)> = Vec::new();
+    let limits = Limits::of(grid, options);
+    let mut tiles: Vec<Candidate> = Vec::new();
     for snapshot in maker.snapshots() {
         let warp = snapshot.warp(grid.epsg)?;
-        let within = |bbox: &Bbox| -> Result<Vec<(u64, TileCoord)>, GridError> {
+        let within = |bbox: &Bbox| -> Result<Vec<Candidate>, GridError> {
             let Some([x0, y0, x1, y1]) =
                 grid.tiles_in_bbox(zoom, &bbox.expanded(margin, margin))?
             else {
@@ -500,9 +626,12 @@ fn tiles_of_zoom(
             let all = (y0..=y1).flat_map(|y| (x0..=x1).map(move |x| TileCoord { z: zoom, x, y }));
             let mut kept = Vec::new();
             for tile in all {
-                let bbox = grid.tile_bbox(tile)?;
-                if limits.iter().flatten().all(|limit| bbox.intersects(limit)) {
-                    kept.push((key_of(grid, tile), tile));
+                if limits.box_allows(tile)? {
+                    kept.push(Candidate {
+                        key: key_of(grid, tile),
+                        tile,
+                        is_unchanged: false,
+                    });
                 }
             }
             Ok(kept)
@@ -514,7 +643,7 @@ fn tiles_of_zoom(
         let numbers = (0..data.index.len() as u32)
             .into_par_iter()
             .with_min_len(1024);
-        let found: Vec<Vec<(u64, TileCoord)>> = numbers
+        let found: Vec<Vec<Candidate>> = numbers
             .map(|feature| {
                 within(
                     &warp
@@ -528,19 +657,10 @@ fn tiles_of_zoom(
         tiles.dedup();
     }
     tiles.par_sort_unstable();
-    match &options.area_in_grid {
-        None => Ok(tiles),
-        Some(area) => Ok(tiles
-            .into_par_iter()
-            .map(|(key, tile)| Ok(area.meets(&grid.tile_bbox(tile)?).then_some((key, tile))))
-            .collect::<Result<Vec<_>, GridError>>()?
-            .into_iter()
-            .flatten()
-            .collect()),
-    }
+    Ok(limits.within_area(tiles)?)
 }
 
-fn shard_of(tiles: &[(u64, TileCoord)], shard: Option<(u32, u32)>) -> &[(u64, TileCoord)] {
+fn shard_of(tiles: &[Candidate], shard: Option<(u32, u32)>) -> &[Candidate] {
     match shard {
         None => tiles,
         Some((part, parts)) => {
@@ -548,6 +668,19 @@ fn shard_of(tiles: &[(u64, TileCoord)], shard: Option<(u32, u32)>) -> &[(u64, Ti
             &tiles[at(part)..at(part + 1)]
         }
     }
+}
+
+/// A text that differs when other tiles are asked for.
+fn limits(options: &ArchiveOptions) -> String {
+    let ArchiveOptions {
+        min_zoom,
+        max_zoom,
+        bbox_in_grid,
+        area_in_grid,
+        shard,
+        ..
+    } = options;
+    format!("{min_zoom} {max_zoom} {bbox_in_grid:?} {area_in_grid:?} {shard:?}")
 }
 
 /// A text that differs when the tiles would though no feature has changed.
@@ -640,11 +773,11 @@ impl Sink {
     }
 
     /// Takes the tiles away that are already there; says how many.
-    fn skip_done(&self, tiles: &mut Vec<(u64, TileCoord)>) -> u64 {
+    fn skip_done(&self, tiles: &mut Vec<Candidate>) -> u64 {
         match &self.to {
             To::Pmtiles(writer) => {
                 if let Some(last) = writer.last_tile_id() {
-                    tiles.retain(|&(key, _)| key > last);
+                    tiles.retain(|tile| tile.key > last);
                 }
                 writer.tile_count()
             }

@@ -173,7 +173,10 @@ fn place_of(tile: TileCoord, margin: u32) -> (Point, GridBox) {
         (tile.x << EXTENT_SHIFT) as i32,
         (tile.y << EXTENT_SHIFT) as i32,
     );
-    (origin, tile_box(origin, margin))
+    (
+        origin,
+        GridBox::of_tile(tile.x, tile.y, margin, EXTENT_SHIFT),
+    )
 }
 
 /// How many features of the tile's square the level does not show.
@@ -185,6 +188,34 @@ pub fn vanished(level: &Level<'_>, tile: TileCoord) -> Result<u64, TileError> {
         count += block?.vanished_in(min, max);
     }
     Ok(count)
+}
+
+/// What a block of a level looks like: where it is, and a hash of all in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockLook {
+    pub bbox: GridBox,
+    pub digest: u64,
+}
+
+/// The blocks of the level that answers for the tiles of a zoom, when there is one.
+pub fn blocks_of_zoom(
+    data: &VectorData,
+    grid: &TileGrid,
+    zoom: u8,
+    buffer: u32,
+) -> Option<Vec<BlockLook>> {
+    let any = TileCoord {
+        z: zoom,
+        x: 0,
+        y: 0,
+    };
+    let level = level_for(data, grid, any, buffer)?;
+    let blocks = level.file.unchecked_blocks().iter();
+    let look = |block: &LevelBlock| BlockLook {
+        bbox: block.bbox,
+        digest: block.digest,
+    };
+    Some(blocks.map(look).collect())
 }
 
 /// A hash of all that decides the bytes of a tile, found without cutting it.
@@ -597,15 +628,6 @@ impl<'a> Cutter<'a> {
             }
         }
         inside
-    }
-}
-
-/// The tile's square with the margin around it.
-fn tile_box(origin: Point, margin: u32) -> GridBox {
-    let (extent, margin) = (EXTENT as i32, margin as i32);
-    GridBox {
-        min: Point::new(origin.x - margin, origin.y - margin),
-        max: Point::new(origin.x + extent + margin, origin.y + extent + margin),
     }
 }
 
