@@ -43,8 +43,6 @@ impl Middles {
 /// A border crosses a row of middles.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Crossing {
-    /// Of the pixels the row belongs to.
-    shift: u32,
     cell: u64,
     y: i32,
     x: i32,
@@ -166,46 +164,48 @@ impl Pixels {
         cell_shift: u32,
         is_wanted: impl Fn(u64) -> bool + Sync,
     ) -> Vec<Middles> {
-        let mut crossings: Vec<Crossing> = chunks_of(arcs, 1 << 15)
-            .into_par_iter()
-            .flat_map_iter(|chunk| {
-                let mut found = Vec::new();
-                for arc in chunk {
-                    self.crossings(arcs, arc, cell_shift, &is_wanted, &mut found);
-                }
-                found
-            })
-            .collect();
-        crossings.par_sort_unstable();
         let side = 1i64 << cell_shift;
         let mut middles = vec![Middles::default(); faces];
-        for row in crossings.chunk_by(|a, b| (a.shift, a.cell, a.y) == (b.shift, b.cell, b.y)) {
-            let lattice = Lattice {
-                shift: row[0].shift,
-            };
-            let is_own = lattice.shift == self.shift;
-            let left = ((row[0].cell >> 32) as i64) << cell_shift;
-            let mut add = |face: u32, from: i64, to: i64| {
-                if face != NONE && from < to {
-                    let middles = &mut middles[face as usize];
-                    *(if is_own {
-                        &mut middles.own
-                    } else {
-                        &mut middles.coarser
-                    }) += lattice.count(from, to);
+        // One after the other: the crossings of all of them would be much to hold.
+        for lattice in self.lattices() {
+            let mut crossings: Vec<Crossing> = chunks_of(arcs, 1 << 15)
+                .into_par_iter()
+                .flat_map_iter(|chunk| {
+                    let mut found = Vec::new();
+                    for arc in chunk {
+                        lattice.crossings(arcs, arc, cell_shift, &is_wanted, &mut found);
+                    }
+                    found
+                })
+                .collect();
+            crossings.par_sort_unstable();
+            for row in crossings.chunk_by(|a, b| (a.cell, a.y) == (b.cell, b.y)) {
+                let left = ((row[0].cell >> 32) as i64) << cell_shift;
+                let mut add = |face: u32, from: i64, to: i64| {
+                    if face != NONE && from < to {
+                        let middles = &mut middles[face as usize];
+                        let count = match lattice.shift == self.shift {
+                            true => &mut middles.own,
+                            false => &mut middles.coarser,
+                        };
+                        *count += lattice.count(from, to);
+                    }
+                };
+                let mut from = left;
+                for crossing in row {
+                    let x = i64::from(crossing.x);
+                    add(crossing.before, from, x);
+                    from = x;
                 }
-            };
-            let mut from = left;
-            for crossing in row {
-                let x = i64::from(crossing.x);
-                add(crossing.before, from, x);
-                from = x;
+                add(row[row.len() - 1].after, from, left + side);
             }
-            add(row[row.len() - 1].after, from, left + side);
         }
         middles
     }
+}
 
+impl Lattice {
+    /// Where the borders of an arc cross the rows of middles in the cells that are wanted.
     fn crossings(
         self,
         arcs: &Arcs,
@@ -219,38 +219,35 @@ impl Pixels {
         for pair in arcs.points_of(arc).windows(2) {
             let (a, b) = (pair[0], pair[1]);
             let (low, high) = (i64::from(a.y.min(b.y)), i64::from(a.y.max(b.y)));
-            for lattice in self.lattices() {
-                // Rows above the lower end, up to the upper one.
-                let mut row = (low - lattice.centre() + lattice.pitch()) >> lattice.shift;
-                loop {
-                    let y = (row << lattice.shift) + lattice.centre();
-                    if y > high {
-                        break;
-                    }
-                    row += 1;
-                    let x = x_at(a, b, y).round() as i32;
-                    let cell = cell_of(Point::new(x, y as i32), cell_shift);
-                    let wanted = match last {
-                        Some((known, wanted)) if known == cell => wanted,
-                        _ => is_wanted(cell),
+            // Rows above the lower end, up to the upper one.
+            let mut row = (low - self.centre() + self.pitch()) >> self.shift;
+            loop {
+                let y = (row << self.shift) + self.centre();
+                if y > high {
+                    break;
+                }
+                row += 1;
+                let x = x_at(a, b, y).round() as i32;
+                let cell = cell_of(Point::new(x, y as i32), cell_shift);
+                let wanted = match last {
+                    Some((known, wanted)) if known == cell => wanted,
+                    _ => is_wanted(cell),
+                };
+                last = Some((cell, wanted));
+                if wanted {
+                    // Left of an edge towards larger rows is the smaller column.
+                    let (before, after) = if b.y > a.y {
+                        (left, right)
+                    } else {
+                        (right, left)
                     };
-                    last = Some((cell, wanted));
-                    if wanted {
-                        // Left of an edge towards larger rows is the smaller column.
-                        let (before, after) = if b.y > a.y {
-                            (left, right)
-                        } else {
-                            (right, left)
-                        };
-                        found.push(Crossing {
-                            shift: lattice.shift,
-                            cell,
-                            y: y as i32,
-                            x,
-                            before,
-                            after,
-                        });
-                    }
+                    found.push(Crossing {
+                        cell,
+                        y: y as i32,
+                        x,
+                        before,
+                        after,
+                    });
                 }
             }
         }

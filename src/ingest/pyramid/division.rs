@@ -90,14 +90,21 @@ impl Division {
         places.map(|place| self.part_of(place)).min() == Some(part)
     }
 
-    /// Sorts faces into the parts, both ascending.
-    pub fn parts(&self, faces: impl Iterator<Item = (u32, Point)>) -> Vec<Part> {
-        let mut parts: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-        for (face, place) in faces {
-            parts.entry(self.part_of(place)).or_default().push(face);
+    /// Sorts faces into the parts, both ascending. A face comes with its place and the vertices of
+    /// its borders.
+    pub fn parts(&self, faces: impl Iterator<Item = (u32, Point, u32)>) -> Vec<Part> {
+        let mut parts: BTreeMap<u64, Part> = BTreeMap::new();
+        for (face, place, vertices) in faces {
+            let number = self.part_of(place);
+            let part = parts.entry(number).or_insert(Part {
+                number,
+                own: Vec::new(),
+                vertices: 0,
+            });
+            part.own.push(face);
+            part.vertices += u64::from(vertices);
         }
-        let parts = parts.into_iter();
-        parts.map(|(number, own)| Part { number, own }).collect()
+        parts.into_values().collect()
     }
 }
 
@@ -105,26 +112,35 @@ impl Division {
 pub struct Part {
     pub number: u64,
     pub own: Vec<u32>,
+    /// Of the borders of its faces, each counted from both sides.
+    pub vertices: u64,
 }
 
-/// Works on every item and takes the results in their order. Where there are enough items each
-/// thread does whole ones; else one after the other is done by all threads.
+/// How many parts may be worked on at once, when that many vertices are meant for a thread.
+pub fn at_once(parts: &[Part], part_vertices: u64) -> usize {
+    let largest = parts.iter().map(|part| part.vertices).max().unwrap_or(0);
+    let threads = rayon::current_num_threads() as u64;
+    (threads.saturating_mul(part_vertices) / largest.max(1)).clamp(1, threads) as usize
+}
+
+/// Works on every item, on so many at once, and takes the results in their order. Where there are
+/// few items, or only one may be worked on, it is done by all threads.
 ///
 /// # Errors
 /// The first that `work` or `take` has, in the order of the items.
 pub fn in_order<'i, I: Sync, T: Send, E: Send>(
     items: &'i [I],
+    at_once: usize,
     work: impl Fn(&'i I) -> Result<T, E> + Sync,
     mut take: impl FnMut(T) -> Result<(), E>,
 ) -> Result<(), E> {
     /// Items per thread from which on threads do whole ones.
     const ITEMS_PER_THREAD: usize = 2;
-    let threads = rayon::current_num_threads();
-    if threads == 1 || items.len() < threads * ITEMS_PER_THREAD {
+    if at_once == 1 || items.len() < at_once * ITEMS_PER_THREAD {
         return items.iter().try_for_each(|item| take(work(item)?));
     }
     // Nobody is more than so many items ahead of the one that is waited for: results are large.
-    let ahead = 2 * threads;
+    let ahead = 2 * at_once;
     /// The next item, and how many were taken.
     struct Counters {
         next: usize,
@@ -134,7 +150,7 @@ pub fn in_order<'i, I: Sync, T: Send, E: Send>(
     let moved = Condvar::new();
     let (sender, receiver) = mpsc::channel::<(usize, Result<T, E>)>();
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..at_once {
             let sender = sender.clone();
             let (counters, moved, work) = (&counters, &moved, &work);
             scope.spawn(move || {
@@ -226,7 +242,8 @@ mod tests {
             })
             .collect();
         let division = Division::choose(14, &places, 30_000);
-        let parts = division.parts((0..).zip(places.iter().map(|p| p.0)));
+        let numbered = (0..).zip(&places);
+        let parts = division.parts(numbered.map(|(i, &(place, vertices))| (i, place, vertices)));
         assert!(parts.len() > 6 && parts.iter().all(|part| part.own.len() <= 3000));
         assert_eq!(
             parts.iter().map(|part| part.own.len()).sum::<usize>(),
@@ -252,6 +269,7 @@ mod tests {
             let mut taken = Vec::new();
             let done: Result<(), u32> = in_order(
                 &items,
+                3,
                 |&i| Ok(i * 2),
                 |i| {
                     taken.push(i);
@@ -262,6 +280,7 @@ mod tests {
             assert_eq!(taken, items.iter().map(|i| i * 2).collect::<Vec<_>>());
             let failed = in_order(
                 &items,
+                3,
                 |&i| if i % 50 == 49 { Err(i) } else { Ok(i) },
                 |_| Ok(()),
             );

@@ -54,6 +54,8 @@ impl Features {
 pub struct Known {
     /// Without their areas.
     pub faces: Vec<Face>,
+    /// On the borders of each.
+    pub vertices: Vec<u32>,
     /// Hashes of what each says of itself in a tile.
     pub looks: Vec<u64>,
     pub classes: Vec<String>,
@@ -73,15 +75,17 @@ pub fn gather(features: &Features, schema: &Schema) -> Result<Known, StoreError>
     let class_column = CLASS_FIELDS.iter().find_map(|name| schema.index_of(name));
     let mut known = Known {
         faces: Vec::with_capacity(index.len()),
+        vertices: Vec::with_capacity(index.len()),
         looks: Vec::with_capacity(index.len()),
         classes: Vec::new(),
         class_column,
-        feature_bytes: feature_bytes(file, index, schema)?,
+        feature_bytes: feature_bytes(features, schema)?,
     };
+    features.let_go();
     let mut class_numbers: HashMap<String, u32> = HashMap::new();
     let numbers: Vec<u32> = (0..index.len() as u32).collect();
     for batch in numbers.chunks(BATCH) {
-        let seen: Vec<(Face, u64, String)> = batch
+        let seen: Vec<(Face, u32, u64, String)> = batch
             .par_iter()
             .with_min_len(256)
             .map(|&number| {
@@ -104,10 +108,11 @@ pub fn gather(features: &Features, schema: &Schema) -> Result<Known, StoreError>
                     runner_up: NONE,
                     is_nameless: false,
                 };
-                Ok((face, look.digest(), class.unwrap_or_default()))
+                let class = class.unwrap_or_default();
+                Ok((face, record.vertices, look.digest(), class))
             })
             .collect::<Result<_, StoreError>>()?;
-        for (mut face, look, class) in seen {
+        for (mut face, vertices, look, class) in seen {
             if class_column.is_some() && class_numbers.len() <= MOST_CLASSES {
                 face.class = *class_numbers.entry(class).or_insert_with_key(|class| {
                     known.classes.push(class.clone());
@@ -115,6 +120,7 @@ pub fn gather(features: &Features, schema: &Schema) -> Result<Known, StoreError>
                 });
             }
             known.faces.push(face);
+            known.vertices.push(vertices);
             known.looks.push(look);
         }
         features.let_go();
@@ -161,23 +167,26 @@ fn text_of(view: &FeatureView<'_>, schema: &Schema, column: usize) -> Option<Str
 
 /// What a feature costs in a tile beside its vertices, on average: frame, id, two numbers per
 /// attribute, and its share of the values, which a tile holds once each.
-fn feature_bytes(
-    features: &FgbFile,
-    index: &FeatureIndex,
-    schema: &Schema,
-) -> Result<FeatureBytes, StoreError> {
+fn feature_bytes(features: &Features, schema: &Schema) -> Result<FeatureBytes, StoreError> {
+    let Features { file, index, .. } = features;
     const FRAME: f64 = 30.0;
     const STEP: f64 = 4.0;
     // Chosen by their ids, so that an edit does not choose others.
     let one_in = (index.len() / SAMPLE).max(1).next_power_of_two() as u64;
-    let is_chosen = |number: &u32| {
-        let id = index.record(*number).id;
+    let is_chosen = |number: u32| {
+        let id = index.record(number).id;
         xxh3_64(&id.to_le_bytes()).is_multiple_of(one_in)
     };
     let mut distinct: Vec<BTreeMap<Vec<u8>, u32>> = vec![BTreeMap::new(); schema.fields.len()];
     let mut sampled = 0u32;
-    for number in (0..index.len() as u32).filter(is_chosen) {
-        let view = features.feature(index.record(number).offset)?;
+    for number in 0..index.len() as u32 {
+        if number.is_multiple_of(BATCH as u32) {
+            features.let_go();
+        }
+        if !is_chosen(number) {
+            continue;
+        }
+        let view = file.feature(index.record(number).offset)?;
         sampled += 1;
         view.for_each_value(schema, |column, value| {
             let bytes = match value {

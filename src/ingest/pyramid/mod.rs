@@ -36,7 +36,7 @@ use crate::topology::{
     cell_of,
 };
 use arc_store::ArcStore;
-use division::{Division, Part, in_order};
+use division::{Division, Part, at_once, in_order};
 use gather::{FeatureBytes, Features, Known};
 use level::{Generalised, Shown, Zoom, class_areas, root, unit_shift};
 
@@ -176,8 +176,9 @@ impl Work<'_> {
             .map(|(number, face): (u32, _)| (face.place, vertices[number as usize]))
             .collect();
         let division = Division::choose(zoom, &places, self.options.part_vertices);
-        let faces = (0..).zip(faces).filter(alive);
-        let parts = division.parts(faces.map(|(number, face)| (number, face.place)));
+        let numbers = (0..).zip(faces).filter(alive).map(|(number, _)| number);
+        let faces = numbers.zip(&places);
+        let parts = division.parts(faces.map(|(number, &(place, count))| (number, place, count)));
         (division, parts)
     }
 
@@ -188,10 +189,7 @@ impl Work<'_> {
         known: &mut Known,
         highest: u8,
     ) -> Result<Option<LayerMesh>, IngestError> {
-        let numbers = 0..features.index.len() as u32;
-        let vertices: Vec<u32> = numbers
-            .map(|number| features.index.record(number).vertices)
-            .collect();
+        let vertices = std::mem::take(&mut known.vertices);
         let (division, parts) = self.divide(highest + 1, &known.faces, &vertices);
         let mut arcs = ArcStore::create(self.dir)?;
         let (mut length, mut shared_length) = (0.0, 0.0);
@@ -199,6 +197,7 @@ impl Work<'_> {
         let mut areas = vec![0.0; known.faces.len()];
         in_order(
             &parts,
+            at_once(&parts, self.options.part_vertices),
             |part| {
                 self.check()?;
                 let found = mesh::mesh(self.layer, features, &known.faces, &division, part)?;
@@ -266,11 +265,13 @@ impl Work<'_> {
             before.locate(|face| faces[root(faces, face) as usize].place)?;
             let mut now = ArcStore::create(self.dir)?;
             // Nobody sees what another part has done before all are done.
+            let at_once = at_once(&parts, self.options.part_vertices);
             let mut balances_after: Vec<Vec<BalanceEntry>> = Vec::with_capacity(parts.len());
             let mut faces_after: Vec<(u32, Face)> = Vec::new();
             let jobs: Vec<(&Part, Vec<BalanceEntry>)> = parts.iter().zip(balances).collect();
             in_order(
                 &jobs,
+                at_once,
                 |(part, balance)| {
                     self.check()?;
                     let done = step.generalise(faces, part, &before, balance)?;
@@ -311,6 +312,7 @@ impl Work<'_> {
             let jobs: Vec<(&Part, Vec<BalanceEntry>)> = parts.iter().zip(balances_after).collect();
             in_order(
                 &jobs,
+                at_once,
                 |(part, balance)| {
                     self.check()?;
                     let done = step.show(faces, part, &before, balance)?;
