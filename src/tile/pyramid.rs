@@ -19,13 +19,10 @@ use crate::format::fgb::ValueRef;
 use crate::format::mvt::{EXTENT, GeometryWriter, TileGeometry};
 use crate::format::pyramid::{GridBox, LevelBlock, LevelFile, NONE, is_grouped};
 use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean};
-use crate::model::{TileCoord, TileGrid};
+use crate::model::{COUNT_FIELD, TileCoord, TileGrid};
 use crate::query::Budget;
 use crate::store::{PyramidInfo, VectorData};
 use crate::topology::{Point, cross, doubled_area};
-
-/// Attribute of a face that stands for several features: how many.
-pub const COUNT_KEY: &str = "onemap_count";
 
 /// The grid that pyramids are made on.
 pub const GRID: &str = "WebMercatorQuad";
@@ -100,7 +97,7 @@ pub fn encode(
         }
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         out.shapes
-            .attribute(count_column, COUNT_KEY, ValueRef::Integer(count));
+            .attribute(count_column, COUNT_FIELD, ValueRef::Integer(count));
         out.shapes.feature(None, TileGeometry::Polygon, geometry);
     };
     // Small joined faces of a class are one feature: what frames a feature is more than their rings.

@@ -10,7 +10,7 @@ use crate::crs::Warp;
 use crate::format::feature_index::FeatureIndex;
 use crate::format::fgb::{FeatureView, FgbFile, ValueRef};
 use crate::format::pyramid::NONE;
-use crate::model::Schema;
+use crate::model::{Schema, class_column};
 use crate::store::{FEATURES_FILE, INDEX_FILE, StoreError};
 use crate::topology::Face;
 
@@ -20,12 +20,6 @@ const MOST_CLASSES: usize = 4096;
 const BATCH: usize = 1 << 16;
 /// Features looked at to learn what attributes cost in a tile.
 const SAMPLE: usize = 2000;
-
-/// Attributes that hold a feature's class, the most specific first.
-const CLASS_FIELDS: [&str; 17] = [
-    "DLBM", "dlbm", "DLDM", "dldm", "BGHDLBM", "KCDLBM", "GHDLBM", "GHYTDM", "GZQ", "landuse",
-    "LANDUSE", "natural", "leisure", "fclass", "class", "CLASS", "type",
-];
 
 /// The layer's files, and the way to the Web Mercator plane.
 pub struct Features {
@@ -72,7 +66,7 @@ pub struct FeatureBytes {
 
 pub fn gather(features: &Features, schema: &Schema) -> Result<Known, StoreError> {
     let Features { file, index, warp } = features;
-    let class_column = CLASS_FIELDS.iter().find_map(|name| schema.index_of(name));
+    let class_column = class_column(schema);
     let mut known = Known {
         faces: Vec::with_capacity(index.len()),
         vertices: Vec::with_capacity(index.len()),
