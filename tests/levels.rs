@@ -524,7 +524,11 @@ fn digests_tell_changed_tiles_apart() {
 #[test]
 fn lines_are_joined_where_two_of_a_class_meet() {
     let schema = Schema {
-        fields: vec![text_field("GLDJ"), field("NO", FieldType::Integer)],
+        fields: vec![
+            text_field("GLDJ"),
+            field("NO", FieldType::Integer),
+            text_field("waterway"),
+        ],
     };
     // Far apart from the rest, so many that there are levels.
     let mut features: Vec<Feature> = (0..20_000)
@@ -557,19 +561,33 @@ fn lines_are_joined_where_two_of_a_class_meet() {
             (vec![[130.0, 10.0], [134.0, 10.0]], "村道".to_string()),
             (vec![[134.0, 10.0], [138.0, 10.0]], "村道".to_string()),
             (vec![[134.0, 10.0], [134.0, 14.0]], "村道".to_string()),
+            // Two streams in a row, and a line of no class behind them.
+            (vec![[140.0, 10.0], [144.0, 10.0]], "stream".to_string()),
+            (vec![[144.0, 10.0], [148.0, 10.0]], "stream".to_string()),
+            (vec![[148.0, 10.0], [152.0, 10.0]], String::new()),
+            // A crossing of short streets.
+            (vec![[160.0, 10.0], [160.05, 10.001]], "街".to_string()),
+            (vec![[160.0, 10.0], [159.95, 10.0]], "街".to_string()),
+            (vec![[160.0, 10.0], [160.001, 10.05]], "街".to_string()),
+            (vec![[160.0, 9.95], [160.0, 10.0]], "街".to_string()),
         ])
         .enumerate()
         .map(|(i, (points, class))| {
             let mut line = onemap::geom::Geometry::new(onemap::geom::GeometryType::LineString);
             line.push_ring(points);
-            let values = vec![Value::Text(class), Value::Integer(i as i64)];
+            let number = Value::Integer(i as i64);
+            let values = match class.as_str() {
+                "" => vec![Value::Null, number, Value::Null],
+                "stream" => vec![Value::Null, number, Value::Text(class)],
+                _ => vec![Value::Text(class), number, Value::Null],
+            };
             feature(i as i64, line, values)
         })
         .collect();
     let mut two_parts = onemap::geom::Geometry::new(onemap::geom::GeometryType::MultiLineString);
     two_parts.push_ring([[112.0, 11.0], [113.0, 14.0]]);
     two_parts.push_ring([[114.0, 11.0], [115.0, 14.0]]);
-    let values = vec![Value::Text("国道".into()), Value::Integer(-1)];
+    let values = vec![Value::Text("国道".into()), Value::Integer(-1), Value::Null];
     features.push(feature(-1, two_parts, values));
     let (_dir, snapshot) = imported("roads", schema, features, &["NO=min"]);
     let finest = levels(&snapshot).last().unwrap().zoom;
@@ -602,6 +620,16 @@ fn lines_are_joined_where_two_of_a_class_meet() {
         of("村道").iter().map(|f| f.count).collect::<Vec<_>>(),
         [1, 1, 1]
     );
+    let streets: Vec<u32> = of("街").iter().map(|f| f.count).collect();
+    assert_eq!(streets, [2, 2]);
+    let others: Vec<&Found> = found
+        .iter()
+        .filter(|f| f.values["GLDJ"] == Value::Null)
+        .collect();
+    let counts: BTreeSet<u32> = others.iter().map(|f| f.count).collect();
+    assert_eq!((others.len(), counts), (2, BTreeSet::from([1, 2])));
+    let stream = others.iter().find(|f| f.count == 2).unwrap();
+    assert_eq!(stream.values["waterway"], Value::Text("stream".into()));
     let ids: BTreeSet<u64> = found.iter().map(|f| f.id).collect();
     assert_eq!(ids.len(), found.len());
 }

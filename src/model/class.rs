@@ -7,7 +7,7 @@ const CLASS_FIELDS: [&str; 17] = [
     "DLBM", "dlbm", "DLDM", "dldm", "BGHDLBM", "KCDLBM", "GHDLBM", "GHYTDM", "GZQ", "landuse",
     "LANDUSE", "natural", "leisure", "fclass", "class", "CLASS", "type",
 ];
-/// Those of lines, which come before the others.
+/// Those of lines. A layer of several kinds of lines has several, and a line a value in one of them.
 const LINE_CLASS_FIELDS: [&str; 5] = ["GLDJ", "gldj", "highway", "railway", "waterway"];
 
 /// Classes of lines from the most important on; links and unknown classes come behind.
@@ -25,12 +25,16 @@ pub fn class_column(schema: &Schema) -> Option<usize> {
     CLASS_FIELDS.iter().find_map(|name| schema.index_of(name))
 }
 
-/// The same for a layer of lines.
-pub fn line_class_column(schema: &Schema) -> Option<usize> {
-    LINE_CLASS_FIELDS
+/// The columns that make up the class in a layer of lines.
+pub fn line_class_columns(schema: &Schema) -> Vec<usize> {
+    let of_lines = LINE_CLASS_FIELDS
         .iter()
-        .find_map(|name| schema.index_of(name))
-        .or_else(|| class_column(schema))
+        .filter_map(|name| schema.index_of(name));
+    let columns: Vec<usize> = of_lines.collect();
+    match columns.is_empty() {
+        true => class_column(schema).into_iter().collect(),
+        false => columns,
+    }
 }
 
 /// The place of a line's class in the order of importance: 0 is the most important.
@@ -65,17 +69,17 @@ mod tests {
                 })
                 .collect(),
         };
-        let osm = schema(&["osm_id", "natural", "highway"]);
+        let osm = schema(&["osm_id", "natural", "highway", "waterway"]);
         assert_eq!(
-            (class_column(&osm), line_class_column(&osm)),
-            (Some(1), Some(2))
+            (class_column(&osm), line_class_columns(&osm)),
+            (Some(1), vec![2, 3])
         );
         let parcels = schema(&["TBMJ", "DLBM"]);
         assert_eq!(
-            (class_column(&parcels), line_class_column(&parcels)),
-            (Some(1), Some(1))
+            (class_column(&parcels), line_class_columns(&parcels)),
+            (Some(1), vec![1])
         );
-        assert_eq!(line_class_column(&schema(&["NAME"])), None);
+        assert!(line_class_columns(&schema(&["NAME"])).is_empty());
     }
 
     #[test]

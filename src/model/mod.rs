@@ -12,7 +12,7 @@ mod layer;
 mod manifest;
 
 pub use aggregate::{Aggregate, AggregateError, AggregateFunction, Aggregates, COUNT_FIELD};
-pub use class::{class_column, line_class_column, line_rank};
+pub use class::{class_column, line_class_columns, line_rank};
 pub use feature::{Feature, Field, FieldType, Schema, Value};
 pub use grid::{GridError, TileCoord, TileGrid, TileMatrix, WEB_MERCATOR_HALF_M};
 pub use issue::{Issue, IssueCode, IssueGroup, IssueLog, Severity};

@@ -30,7 +30,7 @@ use crate::format::fgb::FeatureEncoder;
 use crate::geom::label::label_point;
 use crate::geom::simplify::vertices_to_keep;
 use crate::geom::{Geometry, GeometryType};
-use crate::model::{LevelSummary, Value, line_class_column, line_rank};
+use crate::model::{LevelSummary, Value, line_class_columns, line_rank};
 use crate::store::{StoreError, level_files};
 use joints::{Chains, joints};
 use thin::{Cost, Thinning};
@@ -56,7 +56,7 @@ pub fn write(
             work,
             units: (1u64 << (u32::from(zoom) + EXTENT_BITS)) as f64,
             source: &source,
-            class_column: line_class_column(work.layer.schema),
+            class_columns: line_class_columns(work.layer.schema),
             zoom,
         };
         summaries.push(level.write()?);
@@ -71,7 +71,7 @@ pub fn write(
 struct Level<'a> {
     work: &'a Work<'a>,
     source: &'a Source,
-    class_column: Option<usize>,
+    class_columns: Vec<usize>,
     zoom: u8,
     /// Units of the zoom's tiles along the side of the Web Mercator square.
     units: f64,
@@ -245,7 +245,7 @@ impl Level<'_> {
         into.count = into.count.saturating_add(other.count);
         aggregates.join(&mut into.results, &other.results);
         for (column, value) in into.values.iter_mut().enumerate() {
-            if Some(column) != self.class_column || *value != other.values[column] {
+            if !self.class_columns.contains(&column) || *value != other.values[column] {
                 *value = Value::Null;
             }
         }
@@ -255,10 +255,14 @@ impl Level<'_> {
 
     /// The most important class first, of a class the longest first, of a length by id.
     fn rank(&self, merged: &Merged, length_units: f64, id: u64) -> u64 {
-        let class = match self.class_column.map(|column| &merged.values[column]) {
-            Some(Value::Text(class)) => line_rank(class),
-            _ => u8::MAX,
-        };
+        let class = self
+            .class_columns
+            .iter()
+            .map(|&column| match &merged.values[column] {
+                Value::Text(class) => line_rank(class),
+                _ => u8::MAX,
+            });
+        let class = class.min().unwrap_or(u8::MAX);
         let shortness = u32::MAX - (length_units as f32).to_bits();
         u64::from(class) << 56 | u64::from(shortness) << 24 | (id & 0xFF_FFFF)
     }

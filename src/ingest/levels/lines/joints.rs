@@ -7,7 +7,7 @@
 use std::f32::consts::{FRAC_PI_4, PI};
 
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::super::super::sort::ExternalSorter;
 use super::super::super::write::Interrupted;
@@ -152,18 +152,20 @@ fn ends_of(level: &Level<'_>, number: u32) -> Result<Option<[(u64, End); 2]>, St
     };
     let last = line.points().nth(count - 1).unwrap_or(second);
     let before = line.points().nth(count - 2).unwrap_or(first);
-    let mut class = 0;
+    let mut class = Xxh3::new();
     view.for_each_value(&level.source.schema, |column, value| {
-        if Some(column) == level.class_column {
-            class = match value {
-                ValueRef::Text(text) => xxh3_64(text.as_bytes()),
-                ValueRef::Integer(value) => xxh3_64(&value.to_le_bytes()),
-                ValueRef::Real(value) => xxh3_64(&value.to_le_bytes()),
-                ValueRef::Boolean(value) => xxh3_64(&[u8::from(value)]),
-                ValueRef::Binary(_) => 0,
-            };
+        if level.class_columns.contains(&column) {
+            class.update(&column.to_le_bytes());
+            match value {
+                ValueRef::Text(text) => class.update(text.as_bytes()),
+                ValueRef::Integer(value) => class.update(&value.to_le_bytes()),
+                ValueRef::Real(value) => class.update(&value.to_le_bytes()),
+                ValueRef::Boolean(value) => class.update(&[u8::from(value)]),
+                ValueRef::Binary(bytes) => class.update(bytes),
+            }
         }
     });
+    let class = class.digest();
     let plane = &level.work.plane;
     let bbox = record.bbox_in_layer_crs;
     let [west, north] = plane.place([bbox.min_x, bbox.max_y]);
