@@ -131,7 +131,7 @@ impl Level<'_> {
             }
         }
         loop {
-            self.work.check()?;
+            self.work.pause(self.source)?;
             let batch = chains.next_batch(BATCH, &self.source.index);
             if batch.is_empty() {
                 return Ok(ranked);

@@ -81,7 +81,7 @@ pub fn write(layer: &Layer<'_>) -> Result<Vec<LevelSummary>, IngestError> {
         schema: layer.aggregates.generalised_schema(layer.schema),
         attributes: AttributeBytes::of(&source)?,
     };
-    let Some(highest) = work.highest_zoom(&source) else {
+    let Some(highest) = work.highest_zoom(&source)? else {
         return Ok(Vec::new());
     };
     let dir = layer.dir.join(LEVELS_DIR);
@@ -103,17 +103,20 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// The finest zoom at which a tile would hold more than its bytes.
-    fn highest_zoom(&self, source: &Source) -> Option<u8> {
+    fn highest_zoom(&self, source: &Source) -> Result<Option<u8>, IngestError> {
         let highest = (self.layer.natural_zoom + ZOOMS_BEYOND_NATURAL).min(HIGHEST_ZOOM);
         let mut loads: HashMap<[u32; 2], f64> = HashMap::new();
         for number in 0..source.index.len() as u32 {
+            if number.is_multiple_of(BATCH as u32) {
+                self.pause(source)?;
+            }
             let record = source.index.record(number);
             let tile = self.plane.cell(record.label, u32::from(highest));
             *loads.entry(tile).or_insert(0.0) += self.feature_bytes(&record);
         }
         for zoom in (0..=highest).rev() {
             if loads.values().any(|&bytes| bytes > self.tile_budget()) {
-                return Some(zoom);
+                return Ok(Some(zoom));
             }
             let mut coarser = HashMap::new();
             for ([x, y], bytes) in loads {
@@ -121,7 +124,7 @@ impl Work<'_> {
             }
             loads = coarser;
         }
-        None
+        Ok(None)
     }
 
     /// About what a feature of the layer takes in a tile.
@@ -138,7 +141,10 @@ impl Work<'_> {
         self.layer.tile_bytes as f64 * 0.9
     }
 
-    fn check(&self) -> Result<(), IngestError> {
+    /// Between two batches: lets go of what was read, and asks whether to go on.
+    fn pause(&self, source: &Source) -> Result<(), IngestError> {
+        source.features.let_go();
+        source.index.let_go();
         if (self.layer.go_on)() {
             Ok(())
         } else {
@@ -235,6 +241,11 @@ impl AttributeBytes {
             let record = source.index.record(number);
             let view = source.features.feature(record.offset)?;
             sampled += 1;
+            if sampled.is_multiple_of(64) {
+                // Each look brings pages around it into memory.
+                source.features.let_go();
+                source.index.let_go();
+            }
             view.for_each_value(&source.schema, |column, value| {
                 let (hash, bytes) = match value {
                     ValueRef::Text(text) => (xxh3_64(text.as_bytes()), text.len()),

@@ -24,6 +24,10 @@ use crate::model::{LevelSummary, Value, class_column};
 /// Most and fewest squares along a tile's side, as powers of two.
 const CELL_BITS: std::ops::RangeInclusive<u32> = 3..=6;
 
+/// Points taken between two pauses: along the curve they are scattered over the file, and each
+/// brings pages around it into memory.
+const PAUSE: usize = 1 << 10;
+
 /// Points of a square, so far.
 struct Cluster {
     count: u32,
@@ -64,8 +68,8 @@ pub fn write(
         .drain(|key, payload| -> Result<(), Interrupted> {
             if last.is_some_and(|last| last != key) {
                 pass.take(last, Some(key), &mut same)?;
-                if done >= BATCH {
-                    work.check()?;
+                if done >= PAUSE {
+                    work.pause(source)?;
                     done = 0;
                 }
             }
@@ -98,7 +102,7 @@ fn along_curve(
     let mut order = ExternalSorter::new(work.layer.dir, "curve", budget);
     let numbers: Vec<u32> = (0..source.index.len() as u32).collect();
     for batch in numbers.chunks(BATCH) {
-        work.check()?;
+        work.pause(source)?;
         let keys: Vec<(u64, u64)> = batch
             .par_iter()
             .with_min_len(512)

@@ -115,7 +115,7 @@ fn ends(level: &Level<'_>) -> Result<ExternalSorter, IngestError> {
     let mut sorter = ExternalSorter::new(work.layer.dir, "ends", budget);
     let numbers: Vec<u32> = (0..level.source.index.len() as u32).collect();
     for batch in numbers.chunks(BATCH) {
-        work.check()?;
+        work.pause(level.source)?;
         let ends: Vec<Option<[(u64, End); 2]>> = batch
             .par_iter()
             .with_min_len(256)
