@@ -421,14 +421,14 @@ impl Packer {
             Maker::Pictures(pictures) => return picture(pictures, key, tile),
         };
         let certain = digests.filter(|_| candidate.is_unchanged);
-        if let Some(known) = certain.and_then(|digests| digests.certain(key, tile)) {
+        if let Some(known) = certain.and_then(|digests| digests.certain(key)) {
             return Ok(Packed::reused(key, tile, known));
         }
         let digest = match digests {
             None => 0,
             Some(_) => tile_digest(layers, grid, tile, options)?,
         };
-        if let Some(known) = digests.and_then(|digests| digests.unchanged(key, tile, digest)) {
+        if let Some(known) = digests.and_then(|digests| digests.unchanged(key, digest)) {
             return Ok(Packed::reused(key, tile, known));
         }
         let made = vector_tile(layers, grid, tile, options, &Budget::unlimited())?;

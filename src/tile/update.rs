@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::archive::ArchiveError;
 use super::pyramid::BlockLook;
-use crate::format::pmtiles::{PmtilesFile, tile_id, tile_of_id};
+use crate::format::pmtiles::{Entry, PmtilesFile, tile_id, tile_of_id};
 use crate::format::pyramid::{GridBox, box_in, put_box};
 use crate::model::TileCoord;
 
@@ -65,8 +65,31 @@ pub(super) struct Digests {
     limits: u64,
     old: Option<List>,
     /// Where unchanged tiles are copied from.
-    source: Option<PmtilesFile>,
+    source: Option<Source>,
     now: List,
+}
+
+/// An archive with its directory in one piece.
+struct Source {
+    file: PmtilesFile,
+    /// By tile id.
+    runs: Vec<Entry>,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Source, ArchiveError> {
+        let file = PmtilesFile::open(path)?;
+        let runs = file.runs().collect::<Result<_, _>>()?;
+        Ok(Source { file, runs })
+    }
+
+    /// `None` when it is not there, or cannot be read.
+    fn tile(&self, key: u64) -> Option<Vec<u8>> {
+        let after = self.runs.partition_point(|run| run.tile_id <= key);
+        let run = self.runs.get(after.checked_sub(1)?)?;
+        let is_in = key < run.tile_id + u64::from(run.run);
+        Some(self.file.bytes_of(run).ok().filter(|_| is_in)?.to_vec())
+    }
 }
 
 #[derive(Default)]
@@ -127,7 +150,7 @@ impl Digests {
         }
         digests.old = list(&bytes);
         if manner == Manner::Copy && digests.old.is_some() {
-            digests.source = Some(PmtilesFile::open(archive)?);
+            digests.source = Some(Source::open(archive)?);
         }
         Ok(digests)
     }
@@ -187,25 +210,25 @@ impl Digests {
     }
 
     /// A tile of which that is certain.
-    pub(super) fn certain(&self, key: u64, tile: TileCoord) -> Option<Unchanged> {
-        self.reused(tile, self.old.as_ref()?.record(key)?)
+    pub(super) fn certain(&self, key: u64) -> Option<Unchanged> {
+        self.reused(key, self.old.as_ref()?.record(key)?)
     }
 
     /// A tile that is still what it was.
-    pub(super) fn unchanged(&self, key: u64, tile: TileCoord, digest: u64) -> Option<Unchanged> {
+    pub(super) fn unchanged(&self, key: u64, digest: u64) -> Option<Unchanged> {
         let record = self.old.as_ref()?.record(key)?;
         match record.digest == digest {
-            true => self.reused(tile, record),
+            true => self.reused(key, record),
             false => None,
         }
     }
 
-    fn reused(&self, tile: TileCoord, record: Record) -> Option<Unchanged> {
+    fn reused(&self, key: u64, record: Record) -> Option<Unchanged> {
         let bytes = match &self.source {
             None => None,
             Some(_) if record.raw_bytes == 0 => Some(Vec::new()),
             // A tile that cannot be read is made again.
-            Some(source) => Some(source.tile(tile.z, tile.x, tile.y).ok()??.to_vec()),
+            Some(source) => Some(source.tile(key)?),
         };
         Some(Unchanged { record, bytes })
     }
