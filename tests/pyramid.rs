@@ -12,7 +12,7 @@ use onemap::format::mbtiles::MbtilesFile;
 use onemap::format::pmtiles::{PmtilesFile, tile_of_id};
 use onemap::geom::{Bbox, Geometry};
 use onemap::model::grids::{built_in, web_mercator_quad};
-use onemap::model::{Feature, LayerKind, Schema, TileCoord, TileGrid, Value};
+use onemap::model::{Feature, FieldType, LayerKind, Schema, TileCoord, TileGrid, Value};
 use onemap::query::Budget;
 use onemap::store::{Snapshot, Store};
 use onemap::tile::archive::{self, About, ArchiveError, ArchiveOptions, Target};
@@ -810,5 +810,78 @@ fn edits_and_updates(part_vertices: u64) {
             rows as u64, tiles,
             "seed {seed}: nothing that is gone stays"
         );
+    }
+}
+
+#[test]
+fn joined_faces_say_what_the_values_of_their_features_came_to() {
+    for part_vertices in [u64::MAX, 10_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_or_create(&dir.path().join("map")).unwrap();
+        let mut schema = Schema {
+            fields: vec![text_field("DLBM"), text_field("BSM"), text_field("NO")],
+        };
+        schema.fields[2].field_type = FieldType::Integer;
+        let mut features = fabric();
+        let count = features.len() as i64;
+        for (number, feature) in (1..).zip(&mut features) {
+            feature.values.push(Value::Integer(number));
+        }
+        let snapshot = import(
+            &store,
+            "dltb",
+            crs(4490, true),
+            schema,
+            features,
+            |options| {
+                options.kind = LayerKind::LandUse;
+                options.part_vertices = part_vertices;
+                options.aggregates = ["NO=sum", "NO=max", "BSM=count"]
+                    .map(|text| text.parse().unwrap())
+                    .to_vec();
+            },
+        )
+        .snapshot;
+        let mut joined = 0;
+        for z in 4..=9 {
+            let tiles = tiles_of(&snapshot, &web_mercator_quad(), z);
+            let [tile] = tiles[..] else { continue };
+            let (mut features, mut sum, mut largest, mut named) = (0, 0, 0, 0);
+            let (bytes, omitted) = cut_and_count(&snapshot, tile);
+            let tile = Tile::decode(&bytes[..]).unwrap();
+            let layer = tile
+                .layers
+                .iter()
+                .find(|layer| layer.name == "dltb")
+                .unwrap();
+            for feature in &layer.features {
+                let of = |key: &str| {
+                    let mut pairs = feature.tags.chunks(2);
+                    let pair = pairs.find(|pair| layer.keys[pair[0] as usize] == key)?;
+                    let value = &layer.values[pair[1] as usize];
+                    Some(value.uint_value.unwrap() as i64)
+                };
+                match of("onemap_count") {
+                    None => {
+                        let number = of("NO").unwrap();
+                        (features, sum) = (features + 1, sum + number);
+                        largest = largest.max(number);
+                        named += 1;
+                        assert_eq!(of("NO_sum"), None);
+                    }
+                    Some(count) => {
+                        assert_eq!((of("NO"), of("BSM_count")), (None, Some(count)));
+                        features += count;
+                        sum += of("NO_sum").unwrap();
+                        largest = largest.max(of("NO_max").unwrap());
+                        joined += 1;
+                    }
+                }
+            }
+            assert_eq!((omitted, features), (0, count), "z{z}");
+            assert_eq!((sum, largest), (count * (count + 1) / 2, count), "z{z}");
+            assert!(named < count);
+        }
+        assert!(joined > 20);
     }
 }

@@ -14,13 +14,15 @@
 //! A block:
 //!
 //! ```text
-//! head      32 bytes: eight counts
+//! head      40 bytes: nine counts
 //! faces     48 bytes each: box (4 × i32), feature, class, count, end of its polygons (u32), area (f64),
 //!           hash of all that decides its look (u64)
 //! polygons, rings, refs    u32 each: ends into the next list; a ref is arc · 2 + reversed
 //! arcs      28 bytes each: box (4 × i32), first point (2 × i32), end of its steps (u32)
 //! nodes     16 bytes each: boxes of the R-tree, the level above the faces first
 //! steps     bytes: per arc the differences from point to point, x and y as zigzag varints
+//! results   where joined faces say what values came to: per face the end of its results (u32), then the
+//!           results, each a kind (u8: nothing, integer, real, text), then 8 bytes or length (u32) and text
 //! vanished  12 bytes each: place (2 × i32) and number of features too small to be shown, by column
 //! ```
 
@@ -35,13 +37,14 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::FormatError;
 use crate::geom::hilbert;
+use crate::model::Value;
 use crate::topology::{Arcs, FaceRings, Point};
 
 const MAGIC: [u8; 8] = *b"onemappy";
 const VERSION: u32 = 2;
 const FILE_HEAD_BYTES: usize = 32;
 const DIRECTORY_BYTES: usize = 40;
-const HEAD_BYTES: usize = 32;
+const HEAD_BYTES: usize = 40;
 const FACE_BYTES: usize = 48;
 const ARC_BYTES: usize = 28;
 const NODE_BYTES: usize = 16;
@@ -162,12 +165,14 @@ pub struct Block {
 }
 
 /// Packs the faces of a part of the layer. `describe` gives the feature, class, count, area and
-/// digest of a face number of `rings`; the box is found here.
+/// digest of a face number of `rings`; the box is found here. `results` gives what the values of the
+/// features that it stands for came to.
 pub fn block(
     arcs: &Arcs,
     rings: &FaceRings,
     vanished: &[Vanished],
-    describe: impl Fn(u32) -> LevelFace + Sync,
+    describe: impl Fn(u32) -> LevelFace,
+    results: impl Fn(u32) -> Vec<Value>,
 ) -> Block {
     let arc_boxes: Vec<GridBox> = (0..arcs.len())
         .into_par_iter()
@@ -234,6 +239,16 @@ pub fn block(
             .collect();
         levels.push(below.clone());
     }
+    let (mut result_ends, mut all_results) = (Vec::with_capacity(order.len()), Vec::new());
+    for &(_, i, _) in &order {
+        for value in results(rings.faces[i as usize]) {
+            put_value(&mut all_results, &value);
+        }
+        result_ends.push(all_results.len() as u32);
+    }
+    if all_results.is_empty() {
+        result_ends.clear();
+    }
     let counts = [
         order.len(),
         rings.polygon_ends.len(),
@@ -243,13 +258,15 @@ pub fn block(
         levels.iter().map(Vec::len).sum(),
         steps.len(),
         vanished.len(),
+        all_results.len(),
     ];
     let mut out = Vec::with_capacity(
         HEAD_BYTES + order.len() * (FACE_BYTES + 40) + arc_order.len() * ARC_BYTES + steps.len(),
     );
     put_all(&mut out, &counts.map(|count| count as u32));
+    out.resize(HEAD_BYTES, 0);
     let (mut polygon_ends, mut ring_ends, mut refs) = (Vec::new(), Vec::new(), Vec::new());
-    for &(_, i, bbox) in &order {
+    for (place, &(_, i, bbox)) in order.iter().enumerate() {
         let mut look = Xxh3::new();
         for polygon in range(&rings.face_ends, i as usize) {
             look.update(b"polygon");
@@ -277,6 +294,9 @@ pub fn block(
         let face = describe(rings.faces[i as usize]);
         look.update(&face.count.to_le_bytes());
         look.update(&face.digest.to_le_bytes());
+        if !result_ends.is_empty() {
+            look.update(&all_results[range(&result_ends, place)]);
+        }
         put_box(&mut out, &bbox);
         put_all(
             &mut out,
@@ -302,6 +322,8 @@ pub fn block(
         put_box(&mut out, node);
     }
     out.extend(&steps);
+    put_all(&mut out, &result_ends);
+    out.extend(&all_results);
     let mut vanished = vanished.to_vec();
     vanished.sort_unstable();
     let mut bbox = order.iter().fold(GridBox::EMPTY, |b, o| b.union(o.2));
@@ -418,6 +440,8 @@ pub struct LevelBlock {
     refs_at: usize,
     arcs_at: usize,
     steps_at: usize,
+    /// Where the ends of the results are, and where the results are.
+    results_at: [usize; 2],
     vanished_at: usize,
     /// Byte offset and node count, the level above the faces first.
     nodes: Vec<(usize, usize)>,
@@ -504,6 +528,13 @@ impl LevelFile {
         })
     }
 
+    /// Lets go of the pages read so far; they are read again when they are asked for.
+    pub fn let_go(&self) {
+        if let Some(block) = self.blocks.first() {
+            super::let_go(&block.map);
+        }
+    }
+
     /// All parts as they are, unchecked: their boxes and digests.
     pub fn unchecked_blocks(&self) -> &[LevelBlock] {
         &self.blocks
@@ -530,7 +561,10 @@ impl LevelBlock {
             at += size * NODE_BYTES;
         }
         let steps_at = at;
-        let vanished_at = steps_at + count(6);
+        let ends_at = steps_at + count(6);
+        let ends = if count(8) > 0 { count(0) } else { 0 };
+        let results_at = [ends_at, ends_at + ends * 4];
+        let vanished_at = results_at[1] + count(8);
         let expected = vanished_at + count(7) * VANISHED_BYTES;
         if expected != place.len() || nodes.iter().map(|n| n.1).sum::<usize>() != count(5) {
             return None;
@@ -545,6 +579,7 @@ impl LevelBlock {
             refs_at,
             arcs_at,
             steps_at,
+            results_at,
             vanished_at,
             nodes,
             map,
@@ -650,6 +685,17 @@ impl LevelBlock {
         )
     }
 
+    /// What the values of the features came to that a face stands for; nothing where nobody asked.
+    pub fn results(&self, face: u32) -> Vec<Value> {
+        let [ends_at, at] = self.results_at;
+        if ends_at == at {
+            return Vec::new();
+        }
+        let range = self.ends(ends_at, face as usize);
+        let mut bytes = &self.bytes()[at..][range];
+        std::iter::from_fn(|| take_value(&mut bytes)).collect()
+    }
+
     /// How many features in the half-open box are not shown, because the grid is too coarse.
     pub fn vanished_in(&self, min: Point, max: Point) -> u64 {
         let records = self.bytes()[self.vanished_at..].chunks_exact(VANISHED_BYTES);
@@ -730,7 +776,9 @@ impl LevelBlock {
         let refs = (self.arcs_at - self.refs_at) / 4;
         let nodes_at = self.nodes.first().map_or(self.steps_at, |&(at, _)| at);
         let arcs = (nodes_at - self.arcs_at) / ARC_BYTES;
-        let steps = self.bytes().len() - self.steps_at;
+        let [ends_at, results_at] = self.results_at;
+        let steps = ends_at - self.steps_at;
+        let result_ends = (results_at - ends_at) / 4;
         let face_ends = column(HEAD_BYTES + 28, FACE_BYTES, self.faces);
         let wrong = if !ascending(Box::new(face_ends), polygons) {
             "faces"
@@ -742,6 +790,11 @@ impl LevelBlock {
             "refs"
         } else if !ascending(Box::new(column(self.arcs_at + 24, ARC_BYTES, arcs)), steps) {
             "arcs"
+        } else if !ascending(
+            Box::new(column(ends_at, 4, result_ends)),
+            self.vanished_at - results_at,
+        ) {
+            "results"
         } else if !column(HEAD_BYTES + 16, FACE_BYTES, self.faces)
             .all(|feature| feature < features || feature == NONE as usize)
         {
@@ -772,6 +825,54 @@ pub fn box_in(map: &[u8], at: usize) -> GridBox {
         min: Point::new(v(0), v(1)),
         max: Point::new(v(2), v(3)),
     }
+}
+
+/// Appends a result.
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Integer(value) => {
+            out.push(1);
+            out.extend(value.to_le_bytes());
+        }
+        Value::Real(value) => {
+            out.push(2);
+            out.extend(value.to_le_bytes());
+        }
+        Value::Text(text) => {
+            out.push(3);
+            out.extend((text.len() as u32).to_le_bytes());
+            out.extend(text.as_bytes());
+        }
+        // Nothing else comes out of an aggregate.
+        Value::Null | Value::Boolean(_) | Value::Binary(_) => out.push(0),
+    }
+}
+
+/// Takes a result from the front; `None` at the end, or where it is cut off.
+fn take_value(bytes: &mut &[u8]) -> Option<Value> {
+    let (&kind, rest) = bytes.split_first()?;
+    let (value, rest) = match kind {
+        0 => (Value::Null, rest),
+        1 | 2 => {
+            let (number, rest) = rest.split_first_chunk::<8>()?;
+            let value = match kind {
+                1 => Value::Integer(i64::from_le_bytes(*number)),
+                _ => Value::Real(f64::from_le_bytes(*number)),
+            };
+            (value, rest)
+        }
+        3 => {
+            let (length, rest) = rest.split_first_chunk::<4>()?;
+            let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            (
+                Value::Text(String::from_utf8_lossy(text).into_owned()),
+                rest,
+            )
+        }
+        _ => return None,
+    };
+    *bytes = rest;
+    Some(value)
 }
 
 /// Appends a difference as a zigzag varint.

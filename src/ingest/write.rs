@@ -155,6 +155,7 @@ fn write_pyramid(
     }
     let layer = pyramid::Layer {
         dir: draft.dir(),
+        aggregates: parts.aggregates,
         schema: parts.schema,
         crs: parts.crs,
         extent: gathered.extent,

@@ -200,8 +200,10 @@ fn vector_layers(snapshot: &Snapshot, minzoom: u8, maxzoom: u8) -> Vec<Value> {
     let fields: Map<String, Value> = info.schema.fields.iter().filter_map(typed).collect();
     // Features that stand for several have more, their labels would not: they have none.
     let mut all_fields = fields.clone();
-    if data.pyramid.is_some() {
+    if let Some(pyramid) = &data.pyramid {
         all_fields.insert(COUNT_FIELD.into(), json!("Number"));
+        let results = pyramid.aggregates.fields();
+        all_fields.extend(results.filter_map(|(_, field)| typed(field)));
     }
     all_fields.extend(data.levels.schema.fields.iter().filter_map(typed));
     let layer = |id: String, fields: &Map<String, Value>| json!({ "id": id, "fields": fields, "minzoom": minzoom, "maxzoom": maxzoom });

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::format::pyramid::LevelFile;
+use crate::model::{Aggregates, VectorInfo};
 
 /// The directory of the pyramid in a generation.
 pub const PYRAMID_DIR: &str = "pyramid";
@@ -50,6 +51,8 @@ pub struct LevelInfo {
 /// An opened pyramid.
 pub struct Pyramid {
     pub info: PyramidInfo,
+    /// What faces that stand for several features say of their values.
+    pub aggregates: Aggregates,
     levels: Vec<LevelFile>,
 }
 
@@ -71,7 +74,10 @@ impl Pyramid {
     }
 
     /// Opens the pyramid of a generation; `None` when it has none.
-    pub(super) fn open(generation: &Path) -> Result<Option<Pyramid>, StoreError> {
+    pub(super) fn open(
+        generation: &Path,
+        layer: &VectorInfo,
+    ) -> Result<Option<Pyramid>, StoreError> {
         let dir = generation.join(PYRAMID_DIR);
         let path = dir.join(INFO_FILE);
         let text = match fs::read(&path) {
@@ -96,7 +102,22 @@ impl Pyramid {
             .iter()
             .map(|level| LevelFile::open(&Pyramid::level_path(&dir, level.zoom)))
             .collect::<Result<_, _>>()?;
-        Ok(Some(Pyramid { info, levels }))
+        let aggregates = Aggregates::new(&layer.aggregates, &layer.schema).map_err(|error| {
+            StoreError::Manifest {
+                path: generation.join("manifest.json"),
+                reason: error.to_string(),
+            }
+        })?;
+        Ok(Some(Pyramid {
+            info,
+            aggregates,
+            levels,
+        }))
+    }
+
+    /// Lets go of the pages read so far; they are read again when they are asked for.
+    pub fn let_go(&self) {
+        self.levels.iter().for_each(LevelFile::let_go);
     }
 
     /// The level of a zoom; `None` when the pyramid does not reach it.

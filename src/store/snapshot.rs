@@ -54,6 +54,17 @@ pub struct VectorData {
     pub levels: Levels,
 }
 
+impl VectorData {
+    /// Lets go of the pages of the files read so far; they are read again when they are asked for.
+    pub fn let_go(&self) {
+        self.features.let_go();
+        self.index.let_go();
+        if let Some(pyramid) = &self.pyramid {
+            pyramid.let_go();
+        }
+    }
+}
+
 /// A Cloud Optimised GeoTIFF.
 pub struct ImageData {
     pub image: Cog,
@@ -87,7 +98,7 @@ impl Snapshot {
                 LayerData::Vector(VectorData {
                     features: FgbFile::open(&dir.join(FEATURES_FILE))?,
                     ids: IdIndex::open(&dir.join(IDS_FILE))?,
-                    pyramid: Pyramid::open(dir)?.map(Box::new),
+                    pyramid: Pyramid::open(dir, info)?.map(Box::new),
                     levels: Levels::open(dir, info)?,
                     index,
                 })

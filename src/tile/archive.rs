@@ -309,6 +309,10 @@ fn run(
         );
         written?;
         waiting = made?;
+        // What tiles are made of is read once and is large.
+        for (data, _) in maker.snapshots().iter().filter_map(|s| s.vector()) {
+            data.let_go();
+        }
         if let Some(digests) = &mut digests {
             for tile in &waiting {
                 digests.note(tile.key, tile.record());

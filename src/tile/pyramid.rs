@@ -19,7 +19,7 @@ use crate::format::fgb::ValueRef;
 use crate::format::mvt::{EXTENT, GeometryWriter, TileGeometry};
 use crate::format::pyramid::{GridBox, LevelBlock, LevelFile, NONE, is_grouped};
 use crate::geom::grid::{CleanError, GridPoint, ValidityCheck, clean};
-use crate::model::{COUNT_FIELD, TileCoord, TileGrid};
+use crate::model::{Aggregates, COUNT_FIELD, TileCoord, TileGrid, Value};
 use crate::query::Budget;
 use crate::store::{PyramidInfo, VectorData};
 use crate::topology::{Point, cross, doubled_area};
@@ -42,6 +42,7 @@ pub fn level_for<'a>(
     (buffer == file.margin).then_some(Level {
         file,
         info: &pyramid.info,
+        aggregates: &pyramid.aggregates,
         features: data.index.len(),
     })
 }
@@ -50,6 +51,7 @@ pub fn level_for<'a>(
 pub struct Level<'a> {
     file: &'a LevelFile,
     info: &'a PyramidInfo,
+    aggregates: &'a Aggregates,
     /// Of the layer.
     features: usize,
 }
@@ -70,6 +72,7 @@ impl<'a> Level<'a> {
 struct Group {
     shapes: GeometryWriter,
     count: u64,
+    results: Vec<Value>,
     arcs: HashSet<u32>,
 }
 
@@ -89,7 +92,11 @@ pub fn encode(
         .info
         .class_column
         .filter(|&column| columns.get(column).copied().unwrap_or(false));
-    let joined = |out: &mut Encoded, class: u32, count: u64, geometry: &GeometryWriter| {
+    let joined = |out: &mut Encoded,
+                  class: u32,
+                  count: u64,
+                  results: &[Value],
+                  geometry: &GeometryWriter| {
         if let (Some(column), Some(class)) = (class_column, level.info.classes.get(class as usize))
         {
             let key = level.info.class_field.as_deref().unwrap_or_default();
@@ -98,12 +105,20 @@ pub fn encode(
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         out.shapes
             .attribute(count_column, COUNT_FIELD, ValueRef::Integer(count));
+        for (i, ((column, field), value)) in level.aggregates.fields().zip(results).enumerate() {
+            if columns.get(column).copied().unwrap_or(false)
+                && let Some(value) = ValueRef::of(value)
+            {
+                let key = field.name.as_str();
+                out.shapes.attribute(count_column + 1 + i, key, value);
+            }
+        }
         out.shapes.feature(None, TileGeometry::Polygon, geometry);
     };
     // Small joined faces of a class are one feature: what frames a feature is more than their rings.
     // Those of different parts are kept apart: nobody knows which of them share a border.
     let mut all_groups: Vec<(u32, Group)> = Vec::new();
-    let mut out = Encoded::new(name, columns.len() + 1);
+    let mut out = Encoded::new(name, columns.len() + 1 + level.aggregates.len());
     let (origin, clip) = place_of(tile, level.file.margin);
     let mut geometry = GeometryWriter::default();
     for block in level.blocks(clip) {
@@ -130,6 +145,11 @@ pub fn encode(
                 cutter.cut(face_number, &face.bbox, &mut group.shapes);
                 if group.shapes.len() > before {
                     group.count += u64::from(face.count);
+                    let results = block.results(face_number);
+                    match group.results.is_empty() {
+                        true => group.results = results,
+                        false => level.aggregates.join(&mut group.results, &results),
+                    }
                     group.arcs.extend(arcs());
                 }
                 painter.timings.clip += started.elapsed();
@@ -150,7 +170,9 @@ pub fn encode(
                 }
                 painter.label(&record, &view, TileGeometry::Polygon, &mut out);
             } else if !geometry.is_empty() {
-                joined(&mut out, face.class, u64::from(face.count), &geometry);
+                let results = block.results(face_number);
+                let count = u64::from(face.count);
+                joined(&mut out, face.class, count, &results, &geometry);
             }
             painter.timings.encode += cut.elapsed();
         }
@@ -159,7 +181,13 @@ pub fn encode(
     }
     all_groups.sort_by_key(|(class, _)| *class);
     for (class, group) in all_groups.iter().filter(|(_, group)| group.count > 0) {
-        joined(&mut out, *class, group.count, &group.shapes);
+        let Group {
+            count,
+            results,
+            shapes,
+            ..
+        } = group;
+        joined(&mut out, *class, *count, results, shapes);
     }
     Ok(out)
 }
@@ -801,7 +829,9 @@ mod tests {
             let path = dir.path().join(format!("{seed}.level"));
             let describe = |_| LevelFace::default();
             let mut writer = LevelWriter::create(&path, ZOOM, MARGIN as u32).unwrap();
-            writer.push(&block(&arcs, &rings, &[], describe)).unwrap();
+            writer
+                .push(&block(&arcs, &rings, &[], describe, |_| Vec::new()))
+                .unwrap();
             writer.finish().unwrap();
             let level = LevelFile::open(&path).unwrap();
             let Some(level) = level.unchecked_blocks().first() else {

@@ -139,7 +139,19 @@ pub enum ValueRef<'a> {
     Binary(&'a [u8]),
 }
 
-impl ValueRef<'_> {
+impl<'a> ValueRef<'a> {
+    /// `None` for no value.
+    pub fn of(value: &'a Value) -> Option<ValueRef<'a>> {
+        Some(match value {
+            Value::Null => return None,
+            Value::Boolean(value) => ValueRef::Boolean(*value),
+            Value::Integer(value) => ValueRef::Integer(*value),
+            Value::Real(value) => ValueRef::Real(*value),
+            Value::Text(text) => ValueRef::Text(text),
+            Value::Binary(bytes) => ValueRef::Binary(bytes),
+        })
+    }
+
     pub fn to_value(self) -> Value {
         match self {
             ValueRef::Boolean(value) => Value::Boolean(value),

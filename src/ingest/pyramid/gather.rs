@@ -10,7 +10,7 @@ use crate::crs::Warp;
 use crate::format::feature_index::FeatureIndex;
 use crate::format::fgb::{FeatureView, FgbFile, ValueRef};
 use crate::format::pyramid::NONE;
-use crate::model::{Schema, class_column};
+use crate::model::{Aggregates, Schema, Value, class_column};
 use crate::store::{FEATURES_FILE, INDEX_FILE, StoreError};
 use crate::topology::Face;
 
@@ -52,9 +52,20 @@ pub struct Known {
     pub vertices: Vec<u32>,
     /// Hashes of what each says of itself in a tile.
     pub looks: Vec<u64>,
+    /// What the values of each came to; empty when nobody asked.
+    pub results: Vec<Vec<Value>>,
     pub classes: Vec<String>,
     pub class_column: Option<usize>,
     pub feature_bytes: FeatureBytes,
+}
+
+/// What is seen of one feature.
+struct Seen {
+    face: Face,
+    vertices: u32,
+    look: u64,
+    class: String,
+    results: Option<Vec<Value>>,
 }
 
 /// What a feature costs in a tile beside its vertices, on average.
@@ -64,13 +75,18 @@ pub struct FeatureBytes {
     pub label: u32,
 }
 
-pub fn gather(features: &Features, schema: &Schema) -> Result<Known, StoreError> {
+pub fn gather(
+    features: &Features,
+    schema: &Schema,
+    aggregates: &Aggregates,
+) -> Result<Known, StoreError> {
     let Features { file, index, warp } = features;
     let class_column = class_column(schema);
     let mut known = Known {
         faces: Vec::with_capacity(index.len()),
         vertices: Vec::with_capacity(index.len()),
         looks: Vec::with_capacity(index.len()),
+        results: Vec::new(),
         classes: Vec::new(),
         class_column,
         feature_bytes: feature_bytes(features, schema)?,
@@ -79,7 +95,7 @@ pub fn gather(features: &Features, schema: &Schema) -> Result<Known, StoreError>
     let mut class_numbers: HashMap<String, u32> = HashMap::new();
     let numbers: Vec<u32> = (0..index.len() as u32).collect();
     for batch in numbers.chunks(BATCH) {
-        let seen: Vec<(Face, u32, u64, String)> = batch
+        let seen: Vec<Seen> = batch
             .par_iter()
             .with_min_len(256)
             .map(|&number| {
@@ -103,10 +119,28 @@ pub fn gather(features: &Features, schema: &Schema) -> Result<Known, StoreError>
                     is_nameless: false,
                 };
                 let class = class.unwrap_or_default();
-                Ok((face, record.vertices, look.digest(), class))
+                let results = match aggregates.is_empty() {
+                    true => None,
+                    false => Some(aggregates.of(&view.values(schema))),
+                };
+                Ok(Seen {
+                    face,
+                    vertices: record.vertices,
+                    look: look.digest(),
+                    class,
+                    results,
+                })
             })
             .collect::<Result<_, StoreError>>()?;
-        for (mut face, vertices, look, class) in seen {
+        for seen in seen {
+            let Seen {
+                mut face,
+                vertices,
+                look,
+                class,
+                results,
+            } = seen;
+            known.results.extend(results);
             if class_column.is_some() && class_numbers.len() <= MOST_CLASSES {
                 face.class = *class_numbers.entry(class).or_insert_with_key(|class| {
                     known.classes.push(class.clone());

@@ -9,6 +9,7 @@ use super::division::{Division, Part};
 use crate::format::pyramid::{
     BASE_BITS, Block, EXTENT_BITS, GridBox, LevelFace, NONE, Vanished, block, is_grouped,
 };
+use crate::model::{Aggregates, Value};
 use crate::store::StoreError;
 use crate::topology::{
     Arcs, Balance, BalanceEntry, ClipLines, Face, FaceRings, MergeOptions, Point, Tolerance,
@@ -25,6 +26,9 @@ pub struct Zoom<'a> {
     /// Per feature and per class: a hash of what it says in a tile.
     pub looks: &'a [u64],
     pub class_looks: &'a [u64],
+    pub aggregates: &'a Aggregates,
+    /// What the values of the features in each face came to; empty when nobody asked.
+    pub results: &'a [Vec<Value>],
 }
 
 /// A part after generalisation.
@@ -138,15 +142,31 @@ impl Zoom<'_> {
         );
         let (inherited, vanished) = self.vanished(part, &local, &rings);
         let describe = |number: u32| {
-            let stands_for = inherited.get(&number).copied().unwrap_or(0);
+            let heirlooms = inherited.get(&number).map_or(&[][..], Vec::as_slice);
+            let stands_for = heirlooms
+                .iter()
+                .map(|&gone| local.faces[gone as usize].count)
+                .sum();
             self.describe(
                 part.own[number as usize],
                 &local.faces[number as usize],
                 stands_for,
             )
         };
+        let results = |number: u32| {
+            let face = &local.faces[number as usize];
+            if self.results.is_empty() || is_named(face) {
+                return Vec::new();
+            }
+            let of = |number: u32| &self.results[part.own[number as usize] as usize];
+            let mut results = of(number).clone();
+            for &gone in inherited.get(&number).into_iter().flatten() {
+                self.aggregates.join(&mut results, of(gone));
+            }
+            results
+        };
         Ok(Shown {
-            block: block(&snapped, &rings, &vanished, describe),
+            block: block(&snapped, &rings, &vanished, describe, results),
             vanished_features: vanished.iter().map(|v| u64::from(v.count)).sum(),
             unclosed: rings.unclosed,
             class_areas: class_areas(&local.faces, &shown),
@@ -171,7 +191,7 @@ impl Zoom<'_> {
 
     /// A face as the level says it; `inherited` features more than its own.
     fn describe(&self, number: u32, face: &Face, inherited: u32) -> LevelFace {
-        let is_named = face.count == 1 && !face.is_nameless;
+        let is_named = is_named(face);
         let mut shown = LevelFace {
             feature: if is_named { number } else { NONE },
             class: face.class,
@@ -194,24 +214,31 @@ impl Zoom<'_> {
     }
 
     /// What becomes of the faces that rounding left nothing of: a joined neighbour that is shown
-    /// stands for them as well, the others vanish.
+    /// stands for them as well, the others vanish. One between faces of other parts could not join
+    /// any of them yet; the nearest joined face of the part stands for it.
     fn vanished(
         &self,
         part: &Part,
         local: &Local<'_>,
         rings: &FaceRings,
-    ) -> (HashMap<u32, u32>, Vec<Vanished>) {
+    ) -> (HashMap<u32, Vec<u32>>, Vec<Vanished>) {
         let Local { arcs, faces, .. } = local;
         let mut is_shown = vec![false; faces.len()];
         for &face in &rings.faces {
             is_shown[face as usize] = true;
         }
+        let own = part.own.len();
+        let mut is_outer = vec![false; own];
         let mut heir: BTreeMap<u32, u32> = BTreeMap::new();
         for sides in &arcs.sides {
             for [gone, other] in [[sides[0], sides[1]], [sides[1], sides[0]]] {
-                if gone != NONE
-                    && other != NONE
-                    && !is_shown[gone as usize]
+                if gone == NONE || other == NONE {
+                    continue;
+                }
+                if (gone as usize) < own && other as usize >= own {
+                    is_outer[gone as usize] = true;
+                }
+                if !is_shown[gone as usize]
                     && is_shown[other as usize]
                     && faces[other as usize].count > 1
                 {
@@ -220,14 +247,28 @@ impl Zoom<'_> {
                 }
             }
         }
+        let nearest = |place: Point| {
+            let far = |other: &Face| {
+                let apart = |a: i32, b: i32| i64::from(a).abs_diff(i64::from(b));
+                apart(other.place.x, place.x) + apart(other.place.y, place.y)
+            };
+            let joined = rings.faces.iter().copied();
+            let joined = joined.filter(|&face| faces[face as usize].count > 1);
+            joined.min_by_key(|&face| (far(&faces[face as usize]), face))
+        };
         let shift = unit_shift(self.zoom);
         let (mut inherited, mut vanished) = (HashMap::new(), Vec::new());
-        for (number, face) in (0u32..).zip(&faces[..part.own.len()]) {
+        for (number, face) in (0u32..).zip(&faces[..own]) {
             if face.count == 0 || is_shown[number as usize] {
                 continue;
             }
-            match heir.get(&number) {
-                Some(&heir) => *inherited.entry(heir).or_insert(0) += face.count,
+            let neighbour = heir.get(&number).copied();
+            let heir = neighbour.or_else(|| match is_outer[number as usize] {
+                true => nearest(face.place),
+                false => None,
+            });
+            match heir {
+                Some(heir) => inherited.entry(heir).or_insert_with(Vec::new).push(number),
                 None => vanished.push(Vanished {
                     place: Point::new(face.place.x >> shift, face.place.y >> shift),
                     count: face.count,
@@ -236,6 +277,11 @@ impl Zoom<'_> {
         }
         (inherited, vanished)
     }
+}
+
+/// True for a face that is shown as the one feature it stands for.
+fn is_named(face: &Face) -> bool {
+    face.count == 1 && !face.is_nameless
 }
 
 /// Base units in a unit of the zoom's grid, as a power of two.

@@ -29,11 +29,11 @@ use super::IngestError;
 use crate::crs::Crs;
 use crate::format::pyramid::{BASE_BITS, GROUPED_UNITS2, LevelWriter};
 use crate::geom::Bbox;
-use crate::model::{Schema, WEB_MERCATOR_HALF_M};
+use crate::model::{Aggregates, Schema, Value, WEB_MERCATOR_HALF_M};
 use crate::store::{LevelInfo, PYRAMID_DIR, PYRAMID_VERSION, Pyramid, PyramidInfo, StoreError};
 use crate::topology::{
-    Balance, BalanceEntry, Effort, Face, FaceCost, MergeOptions, Pixels, Point, Slack, Tolerance,
-    cell_of,
+    Balance, BalanceEntry, Effort, Face, FaceCost, MergeOptions, NONE, Pixels, Point, Slack,
+    Tolerance, cell_of,
 };
 use arc_store::ArcStore;
 use division::{Division, Part, at_once, in_order};
@@ -50,6 +50,8 @@ const SHARED_BORDER_SHARE: f64 = 0.5;
 const PIXEL_BITS: u32 = 4;
 /// From this area on a face usually has a label of its own; squared tile units.
 const LABELLED_UNITS2: f64 = 4800.0;
+/// Bytes of an aggregate in a tile: the numbers of its key and value, and its share of the values.
+const AGGREGATE_BYTES: u32 = 8;
 /// Bytes of a joined face in a tile without its vertices: class, count and frame.
 const MERGED_BYTES: u32 = 30;
 /// The same for one that shares these with others of its class.
@@ -93,6 +95,7 @@ impl Default for Options {
 pub struct Layer<'a> {
     pub dir: &'a Path,
     pub schema: &'a Schema,
+    pub aggregates: &'a Aggregates,
     pub crs: &'a Crs,
     pub extent: Bbox,
     pub natural_zoom: u8,
@@ -112,7 +115,7 @@ pub fn write(
         return Ok(false);
     }
     let features = Features::open(layer)?;
-    let mut known = gather::gather(&features, layer.schema)?;
+    let mut known = gather::gather(&features, layer.schema, layer.aggregates)?;
     let highest = (layer.natural_zoom + ZOOMS_BEYOND_NATURAL).min(HIGHEST_ZOOM);
     let dir = layer.dir.join(PYRAMID_DIR);
     fs::create_dir(&dir).map_err(|e| StoreError::io(&dir, e))?;
@@ -249,7 +252,8 @@ impl Work<'_> {
         let mut levels = Vec::new();
         for zoom in (0..=highest).rev() {
             let (division, mut parts) = self.divide(zoom, &known.faces, &vertices);
-            let merge = merge_options(zoom, whole, known.feature_bytes, self.options);
+            let mut merge = merge_options(zoom, whole, known.feature_bytes, self.options);
+            merge.cost.merged += AGGREGATE_BYTES * self.layer.aggregates.len() as u32;
             let tolerance = tolerance(&merge, self.options);
             let step = Zoom {
                 zoom,
@@ -259,6 +263,8 @@ impl Work<'_> {
                 tolerance,
                 looks: &known.looks,
                 class_looks: &class_looks,
+                aggregates: self.layer.aggregates,
+                results: &[],
             };
             let balances = balances_of(&balance, &division, &parts, &merge);
             let faces = &known.faces;
@@ -287,7 +293,13 @@ impl Work<'_> {
                     Ok(())
                 },
             )?;
+            let aggregates = self.layer.aggregates;
+            join_results(&mut known.results, faces, aggregates, &mut faces_after);
             put_back(&mut known.faces, faces_after);
+            let step = Zoom {
+                results: &known.results,
+                ..step
+            };
             before = now;
             let faces = &known.faces;
             for part in &mut parts {
@@ -350,6 +362,32 @@ impl Work<'_> {
 fn changed(before: &[Face], part: &Part, after: Vec<Face>) -> impl Iterator<Item = (u32, Face)> {
     let faces = part.own.iter().copied().zip(after);
     faces.filter(|(number, face)| before[*number as usize] != *face)
+}
+
+/// What the values of joined faces came to goes to the face that they have joined.
+fn join_results(
+    results: &mut [Vec<Value>],
+    faces: &[Face],
+    aggregates: &Aggregates,
+    changed: &mut [(u32, Face)],
+) {
+    if results.is_empty() {
+        return;
+    }
+    // In one order, whatever the parts were: sums of reals depend on it.
+    changed.sort_unstable_by_key(|&(number, _)| number);
+    let after = |number: u32| {
+        let at = changed.binary_search_by_key(&number, |&(number, _)| number);
+        at.map_or(faces[number as usize], |at| changed[at].1)
+    };
+    for &(number, face) in changed.iter().filter(|(_, face)| face.joined != NONE) {
+        let mut into = face.joined;
+        while after(into).joined != NONE {
+            into = after(into).joined;
+        }
+        let other = std::mem::take(&mut results[number as usize]);
+        aggregates.join(&mut results[into as usize], &other);
+    }
 }
 
 fn put_back(faces: &mut [Face], changed: Vec<(u32, Face)>) {
