@@ -69,8 +69,8 @@ pub struct ImportArgs {
     /// Field whose value identifies a feature; without it ids follow from the content
     #[arg(long, value_name = "FIELD")]
     pub id_field: Option<String>,
-    /// What a point or line that stands for several at low zooms says of their values: count, sum,
-    /// min or max of a field, several times if need be (点、线综合后的统计值)
+    /// What a feature that stands for several at low zooms says of their values: count, sum, min or
+    /// max of a field, several times if need be (低级别综合要素的统计值)
     #[arg(long = "aggregate", value_name = "FIELD=FUNCTION")]
     pub aggregates: Vec<Aggregate>,
     /// Bounds of an image without georeference, in its reference system
