@@ -88,10 +88,10 @@ impl GridBox {
             .fold(GridBox::EMPTY, |b, &p| b.union(GridBox { min: p, max: p }))
     }
 
-    /// A tile of `2^extent_bits` units along its sides, with a margin around it.
-    pub fn of_tile(x: u32, y: u32, margin: u32, extent_bits: u32) -> GridBox {
-        let (extent, margin) = (1i32 << extent_bits, margin as i32);
-        let (left, top) = ((x as i32) << extent_bits, (y as i32) << extent_bits);
+    /// A tile of the level's zoom, with a margin around it.
+    pub fn of_tile(x: u32, y: u32, margin: u32) -> GridBox {
+        let (extent, margin) = (1i32 << EXTENT_BITS, margin as i32);
+        let (left, top) = ((x as i32) << EXTENT_BITS, (y as i32) << EXTENT_BITS);
         GridBox {
             min: Point::new(left - margin, top - margin),
             max: Point::new(left + extent + margin, top + extent + margin),

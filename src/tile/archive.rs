@@ -561,7 +561,7 @@ fn candidates(
             None => return Ok(None),
         }
     }
-    let known = digests.compare(zoom, blocks, buffer, EXTENT_BITS);
+    let known = digests.compare(zoom, blocks, buffer);
     // A shard is a run of the list of all tiles, which is not made here.
     let Some(known) = known.filter(|_| options.shard.is_none()) else {
         return Ok(None);

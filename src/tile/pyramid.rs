@@ -198,10 +198,7 @@ fn place_of(tile: TileCoord, margin: u32) -> (Point, GridBox) {
         (tile.x << EXTENT_SHIFT) as i32,
         (tile.y << EXTENT_SHIFT) as i32,
     );
-    (
-        origin,
-        GridBox::of_tile(tile.x, tile.y, margin, EXTENT_SHIFT),
-    )
+    (origin, GridBox::of_tile(tile.x, tile.y, margin))
 }
 
 /// How many features of the tile's square the level does not show.

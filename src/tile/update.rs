@@ -166,14 +166,13 @@ impl Digests {
     }
 
     /// Notes what a zoom is made of, and compares it with what it was made of: `None` when every
-    /// tile must be looked at. A tile reaches `margin` beyond its square, in the zoom's units of
-    /// `2^extent_bits` to the tile.
+    /// tile must be looked at. A tile reaches `margin` beyond its square, in units of
+    /// the zoom's grid.
     pub(super) fn compare(
         &mut self,
         zoom: u8,
         blocks: Vec<BlockLook>,
         margin: u32,
-        extent_bits: u32,
     ) -> Option<Known> {
         self.now
             .blocks
@@ -199,7 +198,7 @@ impl Digests {
         };
         for &(key, _) in &old.records[first(zoom)..first(zoom + 1)] {
             let (_, x, y) = tile_of_id(key)?;
-            let tile = GridBox::of_tile(x, y, margin, extent_bits);
+            let tile = GridBox::of_tile(x, y, margin);
             let mut changed = gone.iter().chain(&known.new_boxes);
             match changed.any(|bbox| bbox.meets(&tile)) {
                 true => known.doubtful.push(key),

@@ -25,6 +25,7 @@ use super::{IngestError, temporary};
 use crate::crs::{Crs, Warp};
 use crate::format::feature_index::{FeatureIndex, FeatureRecord, IndexWriter};
 use crate::format::fgb::{FgbFile, FileWriter, ValueRef};
+use crate::format::pyramid::EXTENT_BITS;
 use crate::geom::{Bbox, hilbert};
 use crate::model::{Aggregates, LevelSummary, Schema, WEB_MERCATOR_HALF_M};
 use crate::store::{FEATURES_FILE, INDEX_FILE, LEVELS_DIR, StoreError, level_files};
@@ -33,8 +34,6 @@ use crate::store::{FEATURES_FILE, INDEX_FILE, LEVELS_DIR, StoreError, level_file
 const HIGHEST_ZOOM: u8 = 16;
 /// Levels beyond the zoom at which a tile of average density is small.
 const ZOOMS_BEYOND_NATURAL: u8 = 3;
-/// Units along a tile's side, as a power of two.
-const EXTENT_BITS: u32 = 12;
 /// Features that are left out are counted in squares of this many to a tile's side, as a power of two.
 const LEFT_OUT_BITS: u32 = 4;
 /// Bytes of a feature of a tile without attributes and vertices: frame and id.
