@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::sync::Arc;
 
 use onemap::model::{LayerName, Schema, Value};
 use onemap::store::{Store, StoreError};
@@ -124,10 +125,13 @@ fn what_a_dead_import_left_is_cleared_and_a_living_one_is_not() {
 fn imports_at_the_same_time_are_all_there_in_the_end() {
     let dir = tempfile::tempdir().unwrap();
     Store::open_or_create(dir.path()).unwrap();
+    let writing = Arc::new(());
     std::thread::scope(|scope| {
         for worker in 0..4 {
             let root = dir.path();
+            let writing = writing.clone();
             scope.spawn(move || {
+                let _writing = writing;
                 let store = Store::open(root).unwrap();
                 for round in 0..5 {
                     import(
@@ -149,6 +153,15 @@ fn imports_at_the_same_time_are_all_there_in_the_end() {
                 }
             });
         }
+        // Whoever opens a layer while its generation is replaced gets the one or the other.
+        scope.spawn(|| {
+            let store = Store::open(dir.path()).unwrap();
+            while Arc::strong_count(&writing) > 1 {
+                if let Some(snapshot) = store.snapshot("shared").unwrap() {
+                    assert_eq!(snapshot.manifest.counts.stored, 20);
+                }
+            }
+        });
     });
     let store = Store::open(dir.path()).unwrap();
     let names: Vec<String> = store

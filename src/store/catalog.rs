@@ -214,12 +214,18 @@ fn sweep_layers(layers: &Path, current: &[(String, String)]) -> Result<(), Store
                 .to_string_lossy()
                 .into_owned();
             let named = current.iter().any(|(l, g)| *l == layer_name && *g == name);
-            if named || draft::is_alive(&generation) {
+            if named {
                 kept += 1;
-            } else if generation.is_dir() {
+                continue;
+            }
+            let Some(_claim) = draft::claim_abandoned(&generation) else {
+                kept += 1;
+                continue;
+            };
+            if generation.is_dir() {
                 remove_dir(&generation)?;
             } else {
-                fs::remove_file(&generation).map_err(|e| StoreError::io(&generation, e))?;
+                remove_file(&generation)?;
             }
         }
         if kept == 0 {
@@ -249,6 +255,13 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
             Ok(Vec::new())
         }
         Err(e) => Err(StoreError::io(dir, e)),
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(path, e)),
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -40,7 +41,7 @@ impl Draft {
                 }
                 Err(e) => return Err(StoreError::io(&lock_path, e)),
             };
-            let locked = lock.try_lock().is_ok() && lock_path.exists();
+            let locked = lock.try_lock().is_ok() && is_at(&lock, &lock_path);
             if !locked || fs::create_dir(&dir).is_err() {
                 continue;
             }
@@ -117,14 +118,31 @@ fn lock_path(dir: &Path) -> PathBuf {
     dir.with_extension("lock")
 }
 
-/// True when `path` is a draft (or its lock file) whose writer still runs.
-pub(super) fn is_alive(path: &Path) -> bool {
-    let Ok(lock) = File::open(lock_path(path)) else {
-        return false;
+/// The right to remove a draft, or a lock file, whose writer is gone. As long as it is held no
+/// writer can take the name.
+pub(super) struct Abandoned {
+    _lock: Option<File>,
+}
+
+/// Claims a draft (or its lock file) for removal; `None` while its writer still runs.
+pub(super) fn claim_abandoned(path: &Path) -> Option<Abandoned> {
+    let path = lock_path(path);
+    let Ok(lock) = File::open(&path) else {
+        return Some(Abandoned { _lock: None });
     };
-    match lock.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => true,
-        Ok(()) | Err(TryLockError::Error(_)) => false,
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => None,
+        Ok(()) if !is_at(&lock, &path) => None,
+        Ok(()) | Err(TryLockError::Error(_)) => Some(Abandoned { _lock: Some(lock) }),
+    }
+}
+
+/// True when `path` still names this file and not another that took its place.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(named)) => identity(held) == identity(named),
+        _ => false,
     }
 }
 

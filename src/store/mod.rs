@@ -180,33 +180,32 @@ impl Store {
 
     /// The current generation of a layer, or `None` when there is no such layer.
     pub fn snapshot(&self, name: &str) -> Result<Option<Arc<Snapshot>>, StoreError> {
-        // A generation can be replaced and removed between reading the catalog and opening it;
-        // then the catalog names a newer one.
-        const ATTEMPTS: usize = 5;
-        let mut attempt = 0;
+        let mut state = self.state()?;
+        let Ok(name) = LayerName::new(name) else {
+            return Ok(None);
+        };
         loop {
-            let state = self.state()?;
-            let Some((name, entry)) = LayerName::new(name)
-                .ok()
-                .and_then(|name| state.layers.get_key_value(&name))
-            else {
+            let Some(entry) = state.layers.get(&name) else {
                 return Ok(None);
             };
             if let Some(snapshot) = entry.snapshot.get() {
                 return Ok(Some(snapshot.clone()));
             }
-            let dir = generation_dir(&self.root, name, &entry.generation);
+            let dir = generation_dir(&self.root, &name, &entry.generation);
             match Snapshot::open(&dir, &entry.generation) {
                 Ok(snapshot) => {
                     let snapshot = entry.snapshot.get_or_init(|| Arc::new(snapshot));
                     return Ok(Some(snapshot.clone()));
                 }
                 Err(error) => {
-                    attempt += 1;
-                    if attempt == ATTEMPTS || dir.exists() {
+                    // A generation can be replaced, and its files removed one by one, between
+                    // reading the catalog and opening them; then the catalog names another.
+                    let now = self.reload()?;
+                    let named = now.layers.get(&name).map(|entry| &entry.generation);
+                    if named == Some(&entry.generation) {
                         return Err(error);
                     }
-                    self.reload()?;
+                    state = now;
                 }
             }
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::format::pyramid::LevelFile;
-use crate::model::{Aggregates, VectorInfo};
+use crate::model::{Aggregates, FileSum, VectorInfo};
 
 /// The directory of the pyramid in a generation.
 pub const PYRAMID_DIR: &str = "pyramid";
@@ -73,18 +73,19 @@ impl Pyramid {
         write().map_err(|e| StoreError::io(&path, e))
     }
 
-    /// Opens the pyramid of a generation; `None` when it has none.
+    /// Opens the pyramid of a generation; `None` when `files`, which the manifest names, have
+    /// none. The directory is not asked: a pyramid that is missing is an error.
     pub(super) fn open(
         generation: &Path,
         layer: &VectorInfo,
+        files: &[FileSum],
     ) -> Result<Option<Pyramid>, StoreError> {
         let dir = generation.join(PYRAMID_DIR);
         let path = dir.join(INFO_FILE);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(StoreError::io(&path, e)),
-        };
+        if !files.iter().any(|file| generation.join(&file.name) == path) {
+            return Ok(None);
+        }
+        let text = fs::read(&path).map_err(|e| StoreError::io(&path, e))?;
         let info: PyramidInfo =
             serde_json::from_slice(&text).map_err(|e| StoreError::Manifest {
                 path: path.clone(),

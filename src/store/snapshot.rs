@@ -98,7 +98,7 @@ impl Snapshot {
                 LayerData::Vector(VectorData {
                     features: FgbFile::open(&dir.join(FEATURES_FILE))?,
                     ids: IdIndex::open(&dir.join(IDS_FILE))?,
-                    pyramid: Pyramid::open(dir, info)?.map(Box::new),
+                    pyramid: Pyramid::open(dir, info, &manifest.files)?.map(Box::new),
                     levels: Levels::open(dir, info)?,
                     index,
                 })
