@@ -95,13 +95,17 @@ impl Warp {
 
     /// The box around the image of a box, whose edges may become curves.
     pub fn bbox(&self, bbox: &Bbox) -> Bbox {
-        const STEPS: usize = 32;
         if bbox.is_empty() {
             return Bbox::EMPTY;
         }
+        let steps = match self.method {
+            // Each axis by itself and growing: corners go to corners.
+            Method::Identity | Method::Mercator | Method::InverseMercator => 1,
+            Method::Lattice(_) => 32,
+        };
         let mut image = Bbox::EMPTY;
-        for step in 0..=STEPS {
-            let t = step as f64 / STEPS as f64;
+        for step in 0..=steps {
+            let t = f64::from(step) / f64::from(steps);
             let x = bbox.min_x + bbox.width() * t;
             let y = bbox.min_y + bbox.height() * t;
             for [px, py] in [

@@ -11,6 +11,7 @@
 //! pictures from whoever draws them for the server ([`Pictures`]).
 //! Memory holds two batches, the list of tiles and the archive's directory.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,9 @@ use crate::query::{Budget, Stop};
 use crate::store::{Snapshot, StoreError};
 
 /// Tiles made between two looks at the clock.
-const BATCH: usize = 512;
+const BATCH: usize = 96;
+/// Of the layers' files no more than about this is kept in memory.
+const MOST_FILE_BYTES: u64 = 192 << 20;
 /// gzip level of libdeflate: a tenth more time than its usual 6 for a quarter of a percent of the
 /// size; beyond it the time grows fast.
 const GZIP_LEVEL: i32 = 8;
@@ -172,6 +175,18 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// Keeps what is in memory of the layers' files bounded: the kernel alone would let it grow to
+    /// all of them. What is needed again comes back from the page cache.
+    fn let_go_of_files(self) {
+        // Where the kernel does not say, all are let go of.
+        if resident_file_bytes().is_some_and(|bytes| bytes <= MOST_FILE_BYTES) {
+            return;
+        }
+        for (data, _) in self.snapshots().iter().filter_map(|s| s.vector()) {
+            data.let_go();
+        }
+    }
+
     /// What is in the tiles, for texts that differ when the tiles would.
     fn words(self, with_generations: bool) -> String {
         let word = |snapshot: &Snapshot, what: String| {
@@ -254,18 +269,7 @@ fn run(
             });
         }
     };
-    let mut tiles = Vec::new();
-    for zoom in options.min_zoom..=options.max_zoom {
-        let of_zoom = match &mut digests {
-            Some(digests) => candidates(maker, grid, zoom, options, digests)?,
-            None => None,
-        };
-        let of_zoom = match of_zoom {
-            Some(of_zoom) => of_zoom,
-            None => tiles_of_zoom(maker, grid, zoom, options)?,
-        };
-        tiles.extend(shard_of(&of_zoom, options.shard));
-    }
+    let mut tiles = tiles_to_look_at(maker, grid, options, digests.as_mut())?;
     let total = tiles.len() as u64;
     let mut sink = Sink::open(
         target,
@@ -288,14 +292,18 @@ fn run(
             sink.pause(&waiting)?;
             return Err(ArchiveError::Stopped { done, total });
         }
+        let open_packer = || {
+            maker.let_go_of_files();
+            Packer::new()
+        };
         // The batch before is written while this one is made.
         let (written, made) = rayon::join(
             || sink.put(&waiting),
             || {
                 batch
                     .par_iter()
-                    .with_max_len(8)
-                    .map_init(Packer::new, |packer, &candidate| {
+                    .with_max_len(4)
+                    .map_init(open_packer, |packer, &candidate| {
                         let job = Job {
                             maker,
                             grid,
@@ -309,10 +317,6 @@ fn run(
         );
         written?;
         waiting = made?;
-        // What tiles are made of is read once and is large.
-        for (data, _) in maker.snapshots().iter().filter_map(|s| s.vector()) {
-            data.let_go();
-        }
         if let Some(digests) = &mut digests {
             for tile in &waiting {
                 digests.note(tile.key, tile.record());
@@ -339,6 +343,14 @@ fn run(
         digests.save()?;
     }
     Ok(result)
+}
+
+/// How much of files this process has in memory, as the kernel says it.
+fn resident_file_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("RssFile:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes << 10)
 }
 
 /// A tile as it goes into the archive.
@@ -541,8 +553,33 @@ impl Limits<'_> {
     }
 }
 
-/// The same where it is known what a zoom was made of: only tiles where something has changed are
-/// to be looked at. `None` when nothing is known.
+/// The tiles of all zooms that may have something in them, in the order of the work.
+fn tiles_to_look_at(
+    maker: Maker<'_>,
+    grid: &TileGrid,
+    options: &ArchiveOptions,
+    mut digests: Option<&mut Digests>,
+) -> Result<Vec<Candidate>, ArchiveError> {
+    let mut of_zooms: BTreeMap<u8, Vec<Candidate>> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for zoom in options.min_zoom..=options.max_zoom {
+        let known = match &mut digests {
+            Some(digests) => candidates(maker, grid, zoom, options, digests)?,
+            None => None,
+        };
+        match known {
+            Some(tiles) => drop(of_zooms.insert(zoom, tiles)),
+            None => unknown.push(zoom),
+        }
+    }
+    let found = tiles_of_zooms(maker, grid, &unknown, options)?;
+    of_zooms.extend(unknown.into_iter().zip(found));
+    let of_shard = |tiles| shard_of(tiles, options.shard).to_vec();
+    Ok(of_zooms.values().flat_map(|t| of_shard(t)).collect())
+}
+
+/// The tiles of a zoom where it is known what it was made of: only those where something has changed
+/// are to be looked at. `None` when nothing is known.
 fn candidates(
     maker: Maker<'_>,
     grid: &TileGrid,
@@ -604,65 +641,86 @@ fn candidates(
     Ok(Some(tiles))
 }
 
-/// The tiles of a zoom that may have something in them, in the order of the work.
-fn tiles_of_zoom(
+/// Per zoom: the tiles that may have something in them, in the order of the work.
+fn tiles_of_zooms(
     maker: Maker<'_>,
     grid: &TileGrid,
-    zoom: u8,
+    zooms: &[u8],
     options: &ArchiveOptions,
-) -> Result<Vec<Candidate>, ArchiveError> {
-    let matrix = grid.matrix(u32::from(zoom))?;
-    let unit = matrix.cell_size * f64::from(matrix.tile_size_px[0])
-        / f64::from(crate::format::mvt::EXTENT);
-    let margin = match maker {
-        Maker::Vector(_) => unit * f64::from(options.tile.buffer),
-        Maker::Pictures(_) => 0.0,
-    };
+) -> Result<Vec<Vec<Candidate>>, ArchiveError> {
+    /// Features are in the order of a space filling curve: so many lie in few tiles.
+    const FEATURES: usize = 4096;
+    let mut margins = Vec::new();
+    for &zoom in zooms {
+        let matrix = grid.matrix(u32::from(zoom))?;
+        let unit = matrix.cell_size * f64::from(matrix.tile_size_px[0])
+            / f64::from(crate::format::mvt::EXTENT);
+        margins.push(match maker {
+            Maker::Vector(_) => unit * f64::from(options.tile.buffer),
+            Maker::Pictures(_) => 0.0,
+        });
+    }
     let limits = Limits::of(grid, options);
-    let mut tiles: Vec<Candidate> = Vec::new();
-    for snapshot in maker.snapshots() {
-        let warp = snapshot.warp(grid.epsg)?;
-        let within = |bbox: &Bbox| -> Result<Vec<Candidate>, GridError> {
-            let Some([x0, y0, x1, y1]) =
-                grid.tiles_in_bbox(zoom, &bbox.expanded(margin, margin))?
-            else {
-                return Ok(Vec::new());
+    let none = || vec![Vec::new(); zooms.len()];
+    let add = |tiles: &mut [Vec<Candidate>], bbox: &Bbox| -> Result<(), GridError> {
+        for ((tiles, &zoom), margin) in tiles.iter_mut().zip(zooms).zip(&margins) {
+            let within = grid.tiles_in_bbox(zoom, &bbox.expanded(*margin, *margin))?;
+            let Some([x0, y0, x1, y1]) = within else {
+                continue;
             };
-            let all = (y0..=y1).flat_map(|y| (x0..=x1).map(move |x| TileCoord { z: zoom, x, y }));
-            let mut kept = Vec::new();
-            for tile in all {
+            for tile in (y0..=y1).flat_map(|y| (x0..=x1).map(move |x| TileCoord { z: zoom, x, y }))
+            {
                 if limits.box_allows(tile)? {
-                    kept.push(Candidate {
+                    tiles.push(Candidate {
                         key: key_of(grid, tile),
                         tile,
                         is_unchanged: false,
                     });
                 }
             }
-            Ok(kept)
-        };
+        }
+        Ok(())
+    };
+    let mut tiles: Vec<Vec<Candidate>> = none();
+    for snapshot in maker.snapshots() {
+        let warp = snapshot.warp(grid.epsg)?;
         let Some((data, _)) = snapshot.vector() else {
-            tiles.extend(within(&warp.to_grid.bbox(&snapshot.extent_in_layer_crs()))?);
+            add(
+                &mut tiles,
+                &warp.to_grid.bbox(&snapshot.extent_in_layer_crs()),
+            )?;
             continue;
         };
-        let numbers = (0..data.index.len() as u32)
+        let index = &data.index;
+        let found: Vec<Vec<Vec<Candidate>>> = (0..index.len().div_ceil(FEATURES))
             .into_par_iter()
-            .with_min_len(1024);
-        let found: Vec<Vec<Candidate>> = numbers
-            .map(|feature| {
-                within(
-                    &warp
-                        .to_grid
-                        .bbox(&data.index.record(feature).bbox_in_layer_crs),
-                )
+            .map_init(none, |found, chunk| {
+                for number in chunk * FEATURES..((chunk + 1) * FEATURES).min(index.len()) {
+                    let bbox = index.record(number as u32).bbox_in_layer_crs;
+                    add(found, &warp.to_grid.bbox(&bbox))?;
+                }
+                let distinct = |tiles: &mut Vec<Candidate>| {
+                    tiles.sort_unstable();
+                    tiles.dedup();
+                    let distinct = tiles.to_vec();
+                    tiles.clear();
+                    distinct
+                };
+                Ok(found.iter_mut().map(distinct).collect())
             })
-            .collect::<Result<_, _>>()?;
-        tiles.extend(found.into_iter().flatten());
+            .collect::<Result<_, GridError>>()?;
+        for found in found {
+            for (tiles, found) in tiles.iter_mut().zip(found) {
+                tiles.extend(found);
+            }
+        }
+    }
+    for tiles in &mut tiles {
         tiles.par_sort_unstable();
         tiles.dedup();
+        *tiles = limits.within_area(std::mem::take(tiles))?;
     }
-    tiles.par_sort_unstable();
-    Ok(limits.within_area(tiles)?)
+    Ok(tiles)
 }
 
 fn shard_of(tiles: &[Candidate], shard: Option<(u32, u32)>) -> &[Candidate] {
