@@ -180,6 +180,7 @@ impl From<crate::analysis::AnalysisError> for Failure {
 
 /// Reads the command line, does what it says, reports a failure.
 pub fn run() -> ExitCode {
+    bound_free_memory();
     let cli = Cli::parse();
     let json = cli.globals.json;
     let result = match cli.command {
@@ -215,6 +216,19 @@ pub fn run() -> ExitCode {
             }
             ExitCode::from(2)
         }
+    }
+}
+
+/// One pool of free memory for each core. The C library makes up to eight, one after the other as
+/// threads come, and each keeps what its threads once needed: an import then held twice the
+/// memory it used.
+fn bound_free_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let pools = i32::try_from(cores).unwrap_or(i32::MAX);
+        // SAFETY: sets a limit of the allocator. It goes on as it was when it refuses.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, pools) };
     }
 }
 

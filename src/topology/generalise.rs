@@ -24,12 +24,16 @@ pub fn generalise(
     merge: &MergeOptions,
     tolerance: Tolerance,
 ) -> Arcs {
+    // Arcs are large: those of a step go as soon as the next ones are there.
     let mut crowded: HashSet<u64> = HashSet::new();
-    let slack = |arc: usize| (!is_frontier(arcs.sides[arc], faces)).then_some(tolerance.fine);
-    let mut arcs = simplify(&arcs, slack, Some(merge.pixels));
+    let mut arcs = {
+        let before = arcs;
+        let slack = |arc: usize| (!is_frontier(before.sides[arc], faces)).then_some(tolerance.fine);
+        simplify(&before, slack, Some(merge.pixels))
+    };
     for effort in Effort::ALL {
         let merge = MergeOptions { effort, ..*merge };
-        let (linked, report) = dissolve(&arcs, faces, balance, &merge);
+        let (linked, report) = dissolve(arcs, faces, balance, &merge);
         crowded.extend(&report.over);
         arcs = if report.merged > 0 || !report.over.is_empty() {
             thin(&linked, faces, balance, &crowded, &merge, tolerance)

@@ -209,12 +209,12 @@ impl Balance {
 /// Lets small faces join neighbours; arcs within a joined face vanish and the others are linked
 /// to longer ones. `faces` is indexed by the sides of the arcs.
 pub fn dissolve(
-    arcs: &Arcs,
+    arcs: Arcs,
     faces: &mut [Face],
     balance: &mut Balance,
     options: &MergeOptions,
 ) -> (Arcs, MergeReport) {
-    let mut merger = Merger::new(arcs, faces, balance, options);
+    let mut merger = Merger::new(&arcs, faces, balance, options);
     merger.look_for_middles();
     for effort in Effort::ALL.into_iter().filter(|e| *e <= options.effort) {
         merger.pass(effort);
@@ -222,10 +222,9 @@ pub fn dissolve(
     let mut report = std::mem::take(&mut merger.report);
     report.over = merger.cells_over().collect();
     if report.merged == 0 {
-        return (arcs.clone(), report);
+        return (arcs, report);
     }
-    drop(merger);
-    (link(arcs, faces), report)
+    (link(&arcs, faces), report)
 }
 
 /// True for the sides of a border with a face of another part of the layer.
@@ -865,7 +864,12 @@ mod tests {
     fn a_small_face_joins_the_neighbour_of_its_class() {
         let (arcs, mut faces) = row(&[1, 2, 2]);
         faces[1].area = 50.0;
-        let (out, report) = dissolve(&arcs, &mut faces, &mut Balance::default(), &options(60.0));
+        let (out, report) = dissolve(
+            arcs.clone(),
+            &mut faces,
+            &mut Balance::default(),
+            &options(60.0),
+        );
         assert_eq!((report.merged, report.reclassed_area), (1, 0.0));
         assert_eq!((faces[1].count, faces[2].count), (0, 2));
         // Outer border of 0, the border 0|2, outer border of 2.
@@ -877,7 +881,7 @@ mod tests {
         let classes: Vec<u32> = (0..400).map(|i| (i * 7 % 11) % 3).collect();
         let (arcs, mut faces) = row(&classes);
         let mut balance = Balance::default();
-        dissolve(&arcs, &mut faces, &mut balance, &options(500.0));
+        dissolve(arcs.clone(), &mut faces, &mut balance, &options(500.0));
         for class in 0..3u32 {
             let truth = classes.iter().filter(|&&c| c == class).count() as f64 * 100.0;
             let shown: f64 = faces
@@ -906,14 +910,14 @@ mod tests {
             cell_budget: 1,
             ..options(0.0)
         };
-        let (_, report) = dissolve(&arcs, &mut faces, &mut Balance::default(), &budget);
+        let (_, report) = dissolve(arcs.clone(), &mut faces, &mut Balance::default(), &budget);
         assert_eq!(report.merged, 4);
         let (arcs, mut faces) = row(&[1, 1, 2, 2, 3]);
         let budget = MergeOptions {
             cell_budget: 160,
             ..options(0.0)
         };
-        let (_, report) = dissolve(&arcs, &mut faces, &mut Balance::default(), &budget);
+        let (_, report) = dissolve(arcs.clone(), &mut faces, &mut Balance::default(), &budget);
         assert!(report.merged <= 2, "{report:?}");
         assert_eq!(report.reclassed_area, 0.0);
     }

@@ -104,7 +104,13 @@ impl Division {
             part.own.push(face);
             part.vertices += u64::from(vertices);
         }
-        parts.into_values().collect()
+        parts
+            .into_values()
+            .map(|mut part| {
+                part.own.shrink_to_fit();
+                part
+            })
+            .collect()
     }
 }
 
@@ -118,7 +124,11 @@ pub struct Part {
 
 /// How many parts may be worked on at once, when that many vertices are meant for a thread.
 pub fn at_once(parts: &[Part], part_vertices: u64) -> usize {
-    let largest = parts.iter().map(|part| part.vertices).max().unwrap_or(0);
+    /// A face needs memory of its own, beside its borders: as much as so many vertices.
+    const FACE_AS_VERTICES: u64 = 12;
+    let sizes = parts.iter();
+    let sizes = sizes.map(|part| part.vertices + part.own.len() as u64 * FACE_AS_VERTICES);
+    let largest = sizes.max().unwrap_or(0);
     let threads = rayon::current_num_threads() as u64;
     (threads.saturating_mul(part_vertices) / largest.max(1)).clamp(1, threads) as usize
 }

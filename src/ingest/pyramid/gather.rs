@@ -17,7 +17,7 @@ use crate::topology::Face;
 /// More classes than this are names, not classes.
 const MOST_CLASSES: usize = 4096;
 /// Features looked at at a time.
-const BATCH: usize = 1 << 16;
+const BATCH: usize = 1 << 14;
 /// Features looked at to learn what attributes cost in a tile.
 const SAMPLE: usize = 2000;
 

@@ -418,6 +418,9 @@ impl<'a> Local<'a> {
             runner_up: NONE,
             is_nameless: false,
         };
+        // Not twice as much as is needed, as growing would have it.
+        self.faces
+            .reserve_exact(self.own.len() + self.foreign.len() - self.faces.len());
         self.faces
             .resize(self.own.len() + self.foreign.len(), elsewhere);
     }

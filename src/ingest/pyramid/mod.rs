@@ -273,7 +273,7 @@ impl Work<'_> {
             // Nobody sees what another part has done before all are done.
             let at_once = at_once(&parts, self.options.part_vertices);
             let mut balances_after: Vec<Vec<BalanceEntry>> = Vec::with_capacity(parts.len());
-            let mut faces_after: Vec<(u32, Face)> = Vec::new();
+            let mut changes = Changes::default();
             let jobs: Vec<(&Part, Vec<BalanceEntry>)> = parts.iter().zip(balances).collect();
             in_order(
                 &jobs,
@@ -288,14 +288,14 @@ impl Work<'_> {
                     for (&number, count) in part.own.iter().zip(done.vertices) {
                         vertices[number as usize] = count;
                     }
-                    faces_after.extend(changed(faces, part, done.faces));
+                    changes.note(faces, part, done.faces);
                     balances_after.push(done.balance);
                     Ok(())
                 },
             )?;
             let aggregates = self.layer.aggregates;
-            join_results(&mut known.results, faces, aggregates, &mut faces_after);
-            put_back(&mut known.faces, faces_after);
+            changes.join_results(&mut known.results, faces, aggregates);
+            changes.put_into(&mut known.faces);
             let step = Zoom {
                 results: &known.results,
                 ..step
@@ -320,7 +320,7 @@ impl Work<'_> {
             };
             let mut shown_areas: BTreeMap<u32, f64> = BTreeMap::new();
             let mut left: Vec<BalanceEntry> = Vec::new();
-            let mut faces_shown: Vec<(u32, Face)> = Vec::new();
+            let mut changes = Changes::default();
             let jobs: Vec<(&Part, Vec<BalanceEntry>)> = parts.iter().zip(balances_after).collect();
             in_order(
                 &jobs,
@@ -336,13 +336,13 @@ impl Work<'_> {
                     for (class, area) in done.class_areas {
                         *shown_areas.entry(class).or_insert(0.0) += area;
                     }
-                    faces_shown.extend(changed(faces, part, done.faces));
+                    changes.note(faces, part, done.faces);
                     left.extend(done.balance);
                     Ok(())
                 },
             )?;
             file.finish().map_err(io)?;
-            put_back(&mut known.faces, faces_shown);
+            changes.put_into(&mut known.faces);
             let merged = known.faces.iter().filter(|face| face.count > 1);
             info.merged_features = merged.map(|face| u64::from(face.count)).sum();
             let error: f64 = truth
@@ -358,41 +358,76 @@ impl Work<'_> {
     }
 }
 
-/// The faces of a part that are not what they were.
-fn changed(before: &[Face], part: &Part, after: Vec<Face>) -> impl Iterator<Item = (u32, Face)> {
-    let faces = part.own.iter().copied().zip(after);
-    faces.filter(|(number, face)| before[*number as usize] != *face)
+/// What the work on the parts changes of the layer's faces. It is kept apart until all parts are
+/// done, and kept small: at some zooms most faces join others.
+#[derive(Default)]
+struct Changes {
+    /// Faces and what they have joined.
+    joined: Vec<(u32, u32)>,
+    /// Faces that are shown without a name from now on.
+    nameless: Vec<u32>,
+    /// Faces that still stand and of which something else is not what it was.
+    standing: Vec<(u32, Face)>,
 }
 
-/// What the values of joined faces came to goes to the face that they have joined.
-fn join_results(
-    results: &mut [Vec<Value>],
-    faces: &[Face],
-    aggregates: &Aggregates,
-    changed: &mut [(u32, Face)],
-) {
-    if results.is_empty() {
-        return;
-    }
-    // In one order, whatever the parts were: sums of reals depend on it.
-    changed.sort_unstable_by_key(|&(number, _)| number);
-    let after = |number: u32| {
-        let at = changed.binary_search_by_key(&number, |&(number, _)| number);
-        at.map_or(faces[number as usize], |at| changed[at].1)
-    };
-    for &(number, face) in changed.iter().filter(|(_, face)| face.joined != NONE) {
-        let mut into = face.joined;
-        while after(into).joined != NONE {
-            into = after(into).joined;
+impl Changes {
+    /// `after` are the faces of the part as they are now, `before` those of the layer.
+    fn note(&mut self, before: &[Face], part: &Part, after: Vec<Face>) {
+        for (&number, face) in part.own.iter().zip(after) {
+            let mut before = before[number as usize];
+            if face.joined != NONE {
+                self.joined.push((number, face.joined));
+                continue;
+            }
+            if face.is_nameless && !before.is_nameless {
+                before.is_nameless = true;
+                self.nameless.push(number);
+            }
+            if before != face {
+                self.standing.push((number, face));
+            }
         }
-        let other = std::mem::take(&mut results[number as usize]);
-        aggregates.join(&mut results[into as usize], &other);
     }
-}
 
-fn put_back(faces: &mut [Face], changed: Vec<(u32, Face)>) {
-    for (number, face) in changed {
-        faces[number as usize] = face;
+    /// What the values of joined faces came to goes to the face that they have joined.
+    fn join_results(
+        &mut self,
+        results: &mut [Vec<Value>],
+        faces: &[Face],
+        aggregates: &Aggregates,
+    ) {
+        if results.is_empty() {
+            return;
+        }
+        // In one order, whatever the parts were: sums of reals depend on it.
+        self.joined.sort_unstable();
+        let joined_by = |number: u32| {
+            let at = self
+                .joined
+                .binary_search_by_key(&number, |&(number, _)| number);
+            at.map_or(faces[number as usize].joined, |at| self.joined[at].1)
+        };
+        for &(number, mut into) in &self.joined {
+            while joined_by(into) != NONE {
+                into = joined_by(into);
+            }
+            let other = std::mem::take(&mut results[number as usize]);
+            aggregates.join(&mut results[into as usize], &other);
+        }
+    }
+
+    fn put_into(self, faces: &mut [Face]) {
+        for (number, into) in self.joined {
+            let face = &mut faces[number as usize];
+            face.count = 0;
+            face.joined = into;
+        }
+        for number in self.nameless {
+            faces[number as usize].is_nameless = true;
+        }
+        for (number, face) in self.standing {
+            faces[number as usize] = face;
+        }
     }
 }
 
