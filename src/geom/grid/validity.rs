@@ -17,6 +17,19 @@ pub struct ValidityCheck {
     /// Block numbers and the left ends of their boxes, from left to right.
     order: Vec<(i32, u32)>,
     ring_ends: Vec<usize>,
+    /// Where rings touch: the place and one of the rings, twice for two rings.
+    touches: Vec<(GridPoint, u32)>,
+    /// Rings, then places of touching: towards the first of those that hang together.
+    above: Vec<u32>,
+}
+
+/// How two edges lie to each other.
+enum Meeting {
+    /// They share nothing that matters.
+    Apart,
+    /// Their rings touch where both edges end.
+    Touch,
+    Invalid,
 }
 
 /// Eight consecutive edges as columns; unused lanes have boxes that meet nothing.
@@ -84,15 +97,28 @@ impl Block {
 }
 
 impl ValidityCheck {
-    /// True when the open rings form valid polygons as far as crossings go: no two edges share a
-    /// point except consecutive ones their common end, no edge folds back, and no ring is flat.
+    /// True when the open rings, shells counter-clockwise, form valid polygons as far as crossings
+    /// go: no two edges share a point except consecutive ones their common end, no edge folds
+    /// back, and no ring is flat. Two rings may touch where both have a vertex, each on the
+    /// proper side of the other, as long as what touches forms no cycle: a cycle can cut a
+    /// polygon in two (OGC 06-103r4, 6.1.11).
     ///
-    /// Rings that touch in a point are valid polygons by the standard, but are reported as not
-    /// valid here: they are rare, and [`super::clean`] leaves them as they are.
+    /// Some valid polygons are refused: those whose parts touch in a cycle around something else,
+    /// and those with a vertex of one ring on an edge of another. They are rare, and
+    /// [`super::clean`] leaves them as they are.
     pub fn is_valid<R: AsRef<[GridPoint]>>(&mut self, rings: &[R]) -> bool {
         if !self.load(rings) {
             return false;
         }
+        let mut touches = std::mem::take(&mut self.touches);
+        touches.clear();
+        let is_valid = self.rings_are_apart(&mut touches) && self.is_forest(&mut touches);
+        self.touches = touches;
+        is_valid
+    }
+
+    /// True when rings neither cross nor run along each other; tells where they touch.
+    fn rings_are_apart(&mut self, touches: &mut Vec<(GridPoint, u32)>) -> bool {
         // From left to right: a block is compared only with those that start before it ends.
         self.order.clear();
         self.order.extend(
@@ -109,7 +135,7 @@ impl ValidityCheck {
                     break;
                 }
                 if block.meets(&self.blocks[h as usize])
-                    && !self.blocks_are_apart(g.min(h) as usize, g.max(h) as usize)
+                    && !self.blocks_are_apart(g.min(h) as usize, g.max(h) as usize, touches)
                 {
                     return false;
                 }
@@ -147,7 +173,7 @@ impl ValidityCheck {
         true
     }
 
-    fn blocks_are_apart(&self, g: usize, h: usize) -> bool {
+    fn blocks_are_apart(&self, g: usize, h: usize, touches: &mut Vec<(GridPoint, u32)>) -> bool {
         let (first, second) = (&self.blocks[g], &self.blocks[h]);
         for lane in 0..LANES {
             let i = g * LANES + lane;
@@ -156,41 +182,142 @@ impl ValidityCheck {
                 let k = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
                 let j = h * LANES + k;
-                if j > i && !self.edges_are_apart(i, j) {
-                    return false;
+                if j > i {
+                    match self.meeting(i, j) {
+                        Meeting::Apart => {}
+                        Meeting::Touch => {
+                            let at = self.edge(i).1;
+                            touches.extend([i, j].map(|n| (at, self.ring_of(n) as u32)));
+                        }
+                        Meeting::Invalid => return false,
+                    }
                 }
             }
         }
         true
     }
 
-    /// For edges `i < j` whose boxes meet. Consecutive edges have been looked at while loading.
-    fn edges_are_apart(&self, i: usize, j: usize) -> bool {
-        let edge = |n: usize| {
-            let block = &self.blocks[n / LANES];
-            (block.from[n % LANES], block.to[n % LANES])
+    fn edge(&self, n: usize) -> (GridPoint, GridPoint) {
+        let block = &self.blocks[n / LANES];
+        (block.from[n % LANES], block.to[n % LANES])
+    }
+
+    fn ring_of(&self, edge: usize) -> usize {
+        self.ring_ends.partition_point(|&end| end <= edge)
+    }
+
+    /// The ring's first edge and the one after its last.
+    fn edges_of(&self, ring: usize) -> (usize, usize) {
+        let start = if ring == 0 {
+            0
+        } else {
+            self.ring_ends[ring - 1]
         };
-        let ((a, b), (c, d)) = (edge(i), edge(j));
-        if b == c || d == a {
-            let ring = self.ring_ends.partition_point(|&end| end <= i);
-            let start = if ring == 0 {
-                0
-            } else {
-                self.ring_ends[ring - 1]
-            };
-            let end = self.ring_ends[ring];
-            if (j == i + 1 && j < end) || (i == start && j == end - 1) {
-                return true;
-            }
+        (start, self.ring_ends[ring])
+    }
+
+    /// For edges `i < j` whose boxes meet. Consecutive edges have been looked at while loading.
+    fn meeting(&self, i: usize, j: usize) -> Meeting {
+        let ((a, b), (c, d)) = (self.edge(i), self.edge(j));
+        if a == c || a == d || b == c || b == d {
+            return self.meeting_at_an_end(i, j);
         }
         let (o1, o2) = (orientation(a, b, c), orientation(a, b, d));
         if o1 * o2 > 0 {
-            return true;
+            return Meeting::Apart;
         }
         let (o3, o4) = (orientation(c, d, a), orientation(c, d, b));
         // Touching counts as meeting, and so does lying on one line with boxes that meet.
-        o3 * o4 > 0
+        match o3 * o4 > 0 {
+            true => Meeting::Apart,
+            false => Meeting::Invalid,
+        }
     }
+
+    /// For edges with a common end. Where rings touch four pairs of edges have one; the pair that
+    /// ends there answers for all.
+    fn meeting_at_an_end(&self, i: usize, j: usize) -> Meeting {
+        let rings = [i, j].map(|edge| self.ring_of(edge));
+        let next = |edge: usize, ring: usize| {
+            let (start, end) = self.edges_of(ring);
+            if edge + 1 == end { start } else { edge + 1 }
+        };
+        if rings[0] == rings[1] {
+            return match next(i, rings[0]) == j || next(j, rings[0]) == i {
+                true => Meeting::Apart,
+                false => Meeting::Invalid,
+            };
+        }
+        let ((a, at), (c, other_at)) = (self.edge(i), self.edge(j));
+        if at != other_at {
+            return Meeting::Apart;
+        }
+        let (b, d) = (
+            self.edge(next(i, rings[0])).1,
+            self.edge(next(j, rings[1])).1,
+        );
+        // Inside is left of every ring. So a ring lies left of its neighbour as the neighbour lies
+        // left of it (a hole in its shell, two holes), or neither does (two shells).
+        let sides = [
+            is_left(a, at, b, c),
+            is_left(a, at, b, d),
+            is_left(c, at, d, a),
+            is_left(c, at, d, b),
+        ];
+        match sides.iter().all(|side| side.is_some() && *side == sides[0]) {
+            true => Meeting::Touch,
+            false => Meeting::Invalid,
+        }
+    }
+
+    /// True when no rings hang together in a cycle of touches at different places.
+    fn is_forest(&mut self, touches: &mut Vec<(GridPoint, u32)>) -> bool {
+        if touches.is_empty() {
+            return true;
+        }
+        touches.sort_unstable();
+        touches.dedup();
+        let rings = self.ring_ends.len();
+        self.above.clear();
+        self.above.extend(0..(rings + touches.len()) as u32);
+        let mut place = rings;
+        for (n, &(at, ring)) in touches.iter().enumerate() {
+            place += usize::from(n > 0 && touches[n - 1].0 != at);
+            let one = first_of(&mut self.above, place as u32);
+            let other = first_of(&mut self.above, ring);
+            if one == other {
+                return false;
+            }
+            self.above[one as usize] = other;
+        }
+        true
+    }
+}
+
+/// The first of those that hang together with `node`; the way there is halved.
+fn first_of(above: &mut [u32], mut node: u32) -> u32 {
+    while above[node as usize] != node {
+        above[node as usize] = above[above[node as usize] as usize];
+        node = above[node as usize];
+    }
+    node
+}
+
+/// Whether `p` is seen from `at` to the left of the way `before → at → after`; `None` when it is
+/// seen in the direction of either.
+fn is_left(before: GridPoint, at: GridPoint, after: GridPoint, p: GridPoint) -> Option<bool> {
+    let turn = orientation(at, after, before);
+    let (from_after, to_before) = (orientation(at, after, p), orientation(at, p, before));
+    let is_along = |other: GridPoint, turn: i64| turn == 0 && !does_not_fold(other, at, p);
+    if is_along(after, from_after) || is_along(before, to_before) {
+        return None;
+    }
+    Some(match turn.signum() {
+        1 => from_after > 0 && to_before > 0,
+        -1 => from_after > 0 || to_before > 0,
+        // Straight on.
+        _ => from_after > 0,
+    })
 }
 
 /// [`ValidityCheck::is_valid`] for once.
@@ -236,6 +363,34 @@ mod tests {
         check(false, &[[0, 0], [10, 0], [5, 0]]);
         check(false, &[[0, 0], [10, 0], [20, 0], [10, 0], [10, 10]]);
         check(false, &[[0, 0], [10, 0], [10, 10], [5, 0], [0, 10]]);
+    }
+
+    #[test]
+    fn rings_may_touch_in_vertices_without_a_cycle() {
+        let shell = [[0, 0], [50, 0], [100, 0], [100, 100], [0, 100]];
+        let hole = [[50, 0], [40, 40], [60, 40]];
+        assert!(is_valid(&[&shell, &hole]));
+        // A hole that hangs on the other one, and one that closes a cycle with the shell.
+        let next = [[60, 40], [50, 60], [70, 60]];
+        assert!(is_valid(&[&shell, &hole, &next]));
+        let closing = [[50, 60], [0, 100], [50, 90]];
+        assert!(!is_valid(&[&shell, &hole, &next, &closing]));
+        // Three at one place form no cycle.
+        let beside = [[60, 40], [80, 60], [80, 50]];
+        assert!(is_valid(&[&shell, &hole, &next, &beside]));
+        // Shells beside each other touch; a hole that lies outside its shell does not.
+        let other = [[100, 100], [150, 100], [150, 150]];
+        assert!(is_valid(&[&shell, &other]));
+        let outside = [[100, 100], [150, 150], [150, 100]];
+        assert!(!is_valid(&[&shell, &outside]));
+        // Through the corner, along an edge, a vertex on an edge, a ring with itself.
+        let through = [[50, 0], [40, 40], [60, -40]];
+        assert!(!is_valid(&[&shell, &through]));
+        let along = [[0, 0], [10, 30], [20, 0]];
+        assert!(!is_valid(&[&shell, &along]));
+        let on_edge = [[20, 0], [10, 40], [30, 40]];
+        assert!(!is_valid(&[&shell, &on_edge]));
+        check(false, &[[0, 0], [10, 0], [5, 5], [10, 10], [0, 10], [5, 5]]);
     }
 
     #[test]
