@@ -54,7 +54,10 @@ fn polygons_with_touching_holes_are_what_geos_says() {
             }
         }
         // One hole in another crosses nothing: that is not asked.
-        let holes: Vec<Geometry> = rings[1..].iter().map(|r| shape(&[r.clone()])).collect();
+        let holes: Vec<Geometry> = rings[1..]
+            .iter()
+            .map(|r| shape(std::slice::from_ref(r)))
+            .collect();
         let is_nested = |a: usize, b: usize| a != b && holes[a].contains(&holes[b]);
         if (0..holes.len()).any(|a| (0..holes.len()).any(|b| is_nested(a, b))) {
             continue;
